@@ -1,0 +1,49 @@
+"""Every error that fewer raises on purpose: what was given, what is allowed, what to do."""
+
+
+class FewerError(Exception):
+    """The root: `except FewerError` catches whatever the user can mend. Its text is the whole message."""
+
+
+class ScoreError(FewerError):
+    """Scores that cannot be ranked: not a number, infinite, or of the wrong shape."""
+
+
+class PatternError(FewerError):
+    """A pattern that is not known, or that does not fit the shape it was given."""
+
+
+class BudgetError(FewerError):
+    """A budget out of its range, or one that a pattern cannot meet."""
+
+
+class ScheduleError(FewerError):
+    """A schedule whose steps or densities make no sense."""
+
+
+class SelectionError(FewerError):
+    """A selection that does not belong to the subject, or whose file is damaged."""
+
+
+class MethodError(FewerError):
+    """A method, claim or benchmark that no one registered, or one that cannot do what was asked."""
+
+
+class CalibrationError(FewerError):
+    """Calibration data that is empty, not finite, or never reached a layer."""
+
+
+class ModelError(FewerError):
+    """A model that cannot be found, loaded, walked or saved."""
+
+
+class DataError(FewerError):
+    """A data set that is unknown, unreachable or differs from its checksum."""
+
+
+class StoreError(FewerError):
+    """A run store that is damaged, locked, or belongs to another configuration."""
+
+
+class MissingExtraError(FewerError):
+    """An optional dependency that is not installed; the message names the extra."""
