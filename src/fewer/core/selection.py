@@ -1,0 +1,115 @@
+"""A selection: which candidates were chosen, as a mask, as indices or as packed bits."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int, UInt8
+from torch import Tensor
+
+from fewer.core.errors import SelectionError
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Which entries of one tensor are kept."""
+
+    mask: Bool[Tensor, "..."]
+    """True where an entry is kept; the shape of what was scored."""
+    pattern: str = "unstructured"
+    """The pattern it was made with, as the command line spells it."""
+
+    @property
+    def kept(self) -> int:
+        return int(self.mask.sum())
+
+    @property
+    def density(self) -> float:
+        """Share kept, in [0, 1]; 1 for an empty tensor."""
+        return self.kept / self.mask.numel() if self.mask.numel() else 1.0
+
+    def indices(self) -> Int[Tensor, " kept"]:
+        """Flat indices of the kept entries, ascending."""
+        return self.mask.flatten().nonzero().flatten()
+
+    @classmethod
+    def from_indices(cls, indices: Int[Tensor, " kept"], shape: tuple[int, ...], pattern: str = "unstructured") -> "Selection":
+        """Raises SelectionError for an index outside `shape` or one given twice."""
+        mask = torch.zeros(int(np.prod(shape)), dtype=torch.bool)
+        if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= len(mask)):
+            raise SelectionError(
+                f"indices must lie in 0..{len(mask) - 1}; they span {int(indices.min())}..{int(indices.max())}."
+            )
+        mask[indices] = True
+        if int(mask.sum()) != len(indices):
+            raise SelectionError(f"{len(indices) - int(mask.sum())} of {len(indices)} indices are given twice.")
+        return cls(mask.view(shape), pattern)
+
+    def packed(self) -> UInt8[Tensor, " bytes"]:
+        """Eight entries a byte, lowest bit first; the last byte is filled with zeros."""
+        return torch.from_numpy(np.packbits(self.mask.flatten().cpu().numpy(), bitorder="little"))
+
+    @classmethod
+    def from_packed(cls, bits: UInt8[Tensor, " bytes"], shape: tuple[int, ...], pattern: str = "unstructured") -> "Selection":
+        """Raises SelectionError when the bits are too few, too many, or set beyond the end."""
+        size = int(np.prod(shape))
+        if len(bits) != (size + 7) // 8:
+            raise SelectionError(f"a selection of shape {tuple(shape)} takes {(size + 7) // 8} bytes, not {len(bits)}.")
+        flat = np.unpackbits(bits.cpu().numpy(), bitorder="little")
+        if flat[size:].any():
+            raise SelectionError("packed bits are set beyond the last entry: the selection is damaged.")
+        return cls(torch.from_numpy(flat[:size].astype(bool)).view(tuple(shape)), pattern)
+
+    def overlap(self, other: "Selection") -> float:
+        """Jaccard index of the two kept sets: 1 for the same, 0 for disjoint ones; two empty ones are the same."""
+        if self.mask.shape != other.mask.shape:
+            raise SelectionError(f"selections of shapes {tuple(self.mask.shape)} and {tuple(other.mask.shape)} do not compare.")
+        either = int((self.mask | other.mask).sum())
+        return int((self.mask & other.mask).sum()) / either if either else 1.0
+
+
+class Selections(Mapping[str, Selection]):
+    """Selections of named tensors, in order: what pruning a model leaves behind."""
+
+    def __init__(self, by_name: Mapping[str, Selection]):
+        self._by_name = dict(by_name)
+
+    def __getitem__(self, name: str) -> Selection:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    @property
+    def kept(self) -> int:
+        return sum(s.kept for s in self.values())
+
+    @property
+    def size(self) -> int:
+        return sum(s.mask.numel() for s in self.values())
+
+    @property
+    def density(self) -> float:
+        """Share kept over all tensors together (not the mean of their densities)."""
+        return self.kept / self.size if self.size else 1.0
+
+    def overlap(self, other: "Selections") -> float:
+        """Jaccard index over all tensors together. Raises SelectionError unless both name the same tensors."""
+        if self.keys() != other.keys():
+            odd = sorted(self.keys() ^ other.keys())
+            raise SelectionError(f"selections name different tensors: {', '.join(odd[:5])}{' ...' if len(odd) > 5 else ''}.")
+        both = either = 0
+        for name, mine in self.items():
+            theirs = other[name].mask
+            if mine.mask.shape != theirs.shape:
+                raise SelectionError(f"{name} has shapes {tuple(mine.mask.shape)} and {tuple(theirs.shape)}.")
+            both += int((mine.mask & theirs).sum())
+            either += int((mine.mask | theirs).sum())
+        return both / either if either else 1.0
+
+    def __repr__(self) -> str:
+        return f"Selections({len(self)} tensors, {self.kept} of {self.size} kept, density {self.density:.4f})"
