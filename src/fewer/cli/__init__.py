@@ -1,0 +1,5 @@
+"""The command line: `fewer`."""
+
+from fewer.cli.main import main
+
+__all__ = ["main"]
