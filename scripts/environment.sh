@@ -46,7 +46,7 @@ lock() {
 unlock() { exec 9>&-; }
 
 pip_install() {
-    (cd "$root" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt "$@" >&2)
+    (cd "$root" && "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt "$@" >&2)
 }
 
 # make_ready EXTRAS: `core`, or names of extras joined by commas. Prints to standard error only. May be cut off and started
@@ -67,7 +67,7 @@ set_up() {
     if "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         say "1/3 updating the environment in $venv"
     else
-        say "1/3 making an environment, once, in $venv: some minutes and about 1.5 GB, or 7 GB with torch for CUDA"
+        say "1/3 making an environment, once, in $venv: some minutes and about 1.7 GB, or several more with torch for CUDA"
         if [ -f "$venv/pyvenv.cfg" ]; then # half made, or of a Python that has gone
             rm -rf "$venv/bin" "$venv/lib" "$venv/lib64" "$venv/pyvenv.cfg"
         fi

@@ -1,4 +1,4 @@
-"""./fewer and what it shares with ./test, on a copy of the checkout with a stand-in for Python, so that nothing is downloaded."""
+"""./fewer and its environment, on a copy of the checkout with a stand-in for Python, so that nothing is downloaded."""
 
 import os
 import shutil
@@ -85,7 +85,7 @@ def test_the_first_start_installs_pinned_torch_first_and_prints_only_the_command
     code, out, err = checkout.run("list", "two words", "*")
     assert code == 0
     assert out.splitlines() == [str(checkout.root), "list", "two words", "*"]
-    pip = "--quiet --disable-pip-version-check --no-input -c constraints.txt"
+    pip = "-qq --disable-pip-version-check --no-input -c constraints.txt"
     assert checkout.installed == [f"{pip} torch", f"{pip} -e ."]
     assert [line[:10] for line in err.splitlines() if line.startswith("fewer: ")] == [
         "fewer: 1/3",

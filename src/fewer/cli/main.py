@@ -66,14 +66,14 @@ class LazyGroup(TyperGroup):
             if exists(entry.target):
                 self.add_command(TyperCommand(name, help=entry.help), name)
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Exchange the listed command for the real one."""
         name, listed, rest = super().resolve_command(ctx, args)
         if name is None or listed is None:
             return name, listed, rest
         return name, load(name, COMMANDS[name].target), rest
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command; typer itself would say nothing when it is interrupted."""
         try:
             return super().invoke(ctx)
