@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,11 @@ esac
 """
 
 
+def heed_interrupts():
+    """A test run in the background of a script ignores interrupts, and its children would too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Copy:
     """A checkout with a space in its name, an environment that is not there yet, and a log of installations."""
 
@@ -53,6 +59,7 @@ class Copy:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=heed_interrupts,
         )
 
     def run(self, *args: str, **settings: object) -> tuple[int, str, str]:
@@ -141,7 +148,7 @@ def test_an_interrupted_set_up_says_so_and_exits_130(checkout):
     process = checkout.start(SLOW="yes")
     while not checkout.installed:
         time.sleep(0.01)
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert "stopped" in err
