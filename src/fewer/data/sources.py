@@ -1,6 +1,7 @@
 """Where a data set or model can come from. A source only delivers; checksums, order, cache and lock are `obtain`'s."""
 
 import gzip
+import http.client
 import os
 import shutil
 import subprocess
@@ -122,7 +123,7 @@ class Public:
         try:
             with urllib.request.urlopen(address, timeout=self.timeout) as answer, target.open("wb") as out:
                 shutil.copyfileobj(answer, out)
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             raise UnreachableError(f"{address} ({getattr(error, 'reason', error)})") from error
         return target
 
@@ -137,14 +138,14 @@ class Hub:
     def __str__(self) -> str:
         return f"hub {self.id}"
 
-    def snapshot(self, cached_only: bool = False) -> Path:
+    def snapshot(self) -> Path:
         """The folder of the model's files, downloaded when needed. The hub's client checks and caches them."""
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HFValidationError
 
         wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
         try:
-            return Path(snapshot_download(self.id, allow_patterns=wanted, local_files_only=cached_only))
+            return Path(snapshot_download(self.id, allow_patterns=wanted))
         except HFValidationError as error:
             raise UnreachableError(f"{self.id!r} is no hub id") from error
         except Exception as error:  # the client's own, its transport's and the system's, none with a common root
