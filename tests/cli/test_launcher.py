@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).parents[2]
 # Answers as Python would to what the launcher asks of it, and writes each installation into a log.
 PYTHON = f"""#!/bin/sh
 case "$1 $2 $3" in
-"-c import fcntl;"*) exec {sys.executable} -c "$2" ;;
+"-c import fcntl;"*) exec '{sys.executable}' -c "$2" ;;
 "-c "*) exit 0 ;;
 "-m venv "*)
     mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo home >"$3/pyvenv.cfg" && echo noise ;;
@@ -146,7 +146,7 @@ def test_two_starts_at_once_install_once(checkout):
 
 def test_an_interrupted_set_up_says_so_and_exits_130(checkout):
     process = checkout.start(SLOW="yes")
-    while not checkout.installed:
+    while not checkout.installed and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
