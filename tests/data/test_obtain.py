@@ -205,12 +205,15 @@ def test_an_unknown_name_lists_the_known_ones():
         known("wikitext103")
 
 
-def test_availability_never_raises(places, tmp_path, monkeypatch):
-    assert is_available("digits", places)
-    assert not is_available("no such set", places)
-    assert not is_available("cora", Places(None, None, tmp_path / "cache"))
-    monkeypatch.setenv("FEWER_DATA", str(tmp_path / "missing"))
-    assert not is_available("digits")
+def test_availability_never_raises(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEWER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FEWER_DATA", str(tmp_path))
+    assert is_available("digits")
+    assert not is_available("no such set")
+    assert not is_available("cora")
+    put(tmp_path, b"changed", "tinyshakespeare/input.txt")
+    assert not is_available("tinyshakespeare")
+    assert not is_available("digits", tmp_path / "missing")
 
 
 def test_a_folder_that_was_named_and_does_not_exist_is_an_error(tmp_path, monkeypatch):

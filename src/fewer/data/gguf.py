@@ -22,17 +22,26 @@ def converted(gguf: Path, cache: Path) -> Path:
     ready = cache / "converted" / f"{gguf.stem}-{digest(gguf)[:16]}"
     if ready.exists():
         return ready
-    ready.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(ready.with_name(f".{ready.name}.lock")):
-        if not ready.exists():  # another process may have made it meanwhile
-            made = ready.with_name(f".{ready.name}.tmp")
-            shutil.rmtree(made, ignore_errors=True)
-            try:
-                _convert(gguf, made)
-                made.replace(ready)
-            finally:
-                shutil.rmtree(made, ignore_errors=True)
+    try:
+        ready.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(ready.with_name(f".{ready.name}.lock")):
+            if not ready.exists():  # another process may have made it meanwhile
+                _place(gguf, ready)
+    except OSError as error:
+        raise ModelError(
+            f"The float copy of {gguf} cannot be kept in {cache} ({error}). Set FEWER_CACHE to another folder."
+        ) from error
     return ready
+
+
+def _place(gguf: Path, ready: Path) -> None:
+    made = ready.with_name(f".{ready.name}.tmp")
+    shutil.rmtree(made, ignore_errors=True)  # of a process that was killed: the lock is ours
+    try:
+        _convert(gguf, made)
+        made.replace(ready)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _convert(gguf: Path, into: Path) -> None:

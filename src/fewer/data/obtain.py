@@ -1,5 +1,6 @@
 """From a name to verified files: the user's folder, then the cache, then each source of the set, in order."""
 
+import os
 import shutil
 import zlib
 from dataclasses import dataclass
@@ -93,10 +94,10 @@ def on_this_machine(entry: Entry, places: Places, tried: list[str]) -> Found | N
     return None
 
 
-def is_available(name: str, places: Places | None = None) -> bool:
+def is_available(name: str, data: str | os.PathLike[str] | None = None) -> bool:
     """Whether the data set can be had now, a download included. Never raises."""
     try:
-        obtain(known(name), places or Places.find())
+        obtain(known(name), Places.find(data))
     except (FewerError, OSError):
         return False
     return True
