@@ -15,7 +15,11 @@ from fewer.data.split import held_out
 SHARED = 60
 """Characters from which a paragraph counts as text that two topics share; shorter ones are phrases such as `See also:`."""
 
-_SKIPPED = {"site-packages", "dist-packages", "test", "tests", "idlelib", "turtledemo", "lib2to3", "pydoc_data", "__pycache__"}
+_SKIPPED = {"site-packages", "dist-packages", "test", "tests", "idlelib", "turtledemo", "pydoc_data", "__pycache__"} | {
+    "encodings",  # tables: a seventh of the source, hardly a word
+    "distutils",  # not in every Python
+    "lib2to3",
+}
 
 
 @dataclass(frozen=True)
