@@ -1,4 +1,3 @@
-import getpass
 import json
 import platform
 import subprocess
@@ -20,8 +19,6 @@ def test_it_is_json_and_says_what_ran():
 def test_it_names_no_user_host_or_path():
     text = json.dumps(environment())
     private = [platform.node(), str(Path.home()), str(Path(fewer.__file__).parent), str(Path.cwd())]
-    if (user := getpass.getuser()) not in ("root", "user"):
-        private.append(user)
     assert not [word for word in private if len(word) > 3 and word in text]
 
 

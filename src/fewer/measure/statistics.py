@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from fewer.measure.errors import MeasureError
+
+K = TypeVar("K", bound=Hashable)
 
 _DRAWS_AT_ONCE = 4_000_000  # 32 MB of float64 a chunk
 
@@ -82,9 +84,7 @@ def bootstrap_interval(
     return Interval(estimate, float(low), float(high), array.size)
 
 
-def paired_difference(
-    a: Mapping[Hashable, float], b: Mapping[Hashable, float], log: bool = False, level: float = 0.95
-) -> Interval:
+def paired_difference(a: Mapping[K, float], b: Mapping[K, float], log: bool = False, level: float = 0.95) -> Interval:
     """Mean of a - b over the keys (seeds) that both have, with its t interval.
 
     Pairing by seed removes what the seed alone does to both arms. `n` says how many pairs there were. Where both values
