@@ -1,0 +1,28 @@
+"""Static random pruning (Liu et al. 2022, arXiv 2202.02643): a random mask at initialisation that never moves."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from fewer.core import noise, register
+from fewer.core.method import Kind, Phase
+from fewer.weights.training.moment import Moment
+from fewer.weights.training.scratch import FromScratch
+
+
+@register
+@dataclass(frozen=True)
+class Static(FromScratch):
+    """The random baseline of all sparse training: layer densities from the allocation, positions by chance."""
+
+    slug: ClassVar[str] = "static"
+    kind: ClassVar[Kind] = "random"
+    phase: ClassVar[Phase] = "before"
+
+    def score(self, moment: Moment) -> Float[Tensor, "..."]:
+        return noise(moment.weight.shape, self.seed, "mask", moment.name)
+
+    def rule(self) -> None:
+        return None
