@@ -1,0 +1,1 @@
+"""Tasks on which methods for weights are compared."""
