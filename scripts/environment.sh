@@ -75,7 +75,7 @@ set_up() {
     fi
     say "2/3 installing torch: 200 MB to fetch, or several GB for CUDA"
     pip_install torch || fail "installing torch failed, see above"
-    say "3/3 installing fewer and the other libraries: 150 MB to fetch"
+    say "3/3 installing fewer and the other libraries: 170 MB to fetch"
     case $1 in
     core) pip_install -e . || fail "installing fewer failed, see above" ;;
     *) pip_install -e ".[$1]" || fail "installing fewer with $1 failed, see above" ;;
