@@ -4,13 +4,13 @@ from small_problem import build, small_problem
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from fewer.core import ERK
+from fewer.core import ERK, stream
 from fewer.core.errors import ModelError
 from fewer.weights.training.evolve import SET
 from fewer.weights.training.masked import MaskedTraining
 from fewer.weights.training.record import Record, step_macs
 from fewer.weights.training.rigl import RigL
-from fewer.weights.training.start import random_masks
+from fewer.weights.training.start import he_normal, random_masks
 from fewer.weights.training.updates import Updates
 
 OPTIMIZERS = {
@@ -112,3 +112,21 @@ def test_the_cut_from_dense_is_no_churn():
     record, dense = Record(size=2), {"a": torch.tensor([True, True])}
     record.renew(dense, {"a": torch.tensor([True, False])})
     assert record.churn == 0
+
+
+def test_convolutions_train_under_masks_too():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16, 2))
+    masks = random_masks(model, 0.3, ERK(), 0)
+    he_normal(model, masks, stream(0))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9)
+    rule = RigL(updates=Updates(0.5, every=1, until=1.0)).rule()
+    with MaskedTraining(model, optimizer, masks, rule, 5, uses={"0": 16}) as training:
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.ones(2, 1, 6, 6)).square().sum().backward()
+            training.saw(2)
+            optimizer.step()
+    assert {n: int(m.sum()) for n, m in training.masks.items()} == {n: int(m.sum()) for n, m in masks.items()}
+    assert not model[0].weight[~training.masks["0"]].any()
+    kept, linear = int(masks["0"].sum()), int(masks["3"].sum())
+    assert training.record.macs == 3 * 2 * (16 * (2 * kept + 36) + (2 * linear + 128))

@@ -18,8 +18,9 @@ class MaskedTraining:
     """Keeps masks on a model while `optimizer` trains it, and renews them by a rule. The training loop stays as it is.
 
     Inactive weights and their optimiser state are zero from here on and after every `optimizer.step()`. Their gradients
-    are set to zero before the step, after the rule has read them: they are the dense ones, so clip gradients, if at
-    all, knowing that. Use as a context, or call `close` when training is over.
+    are set to zero before the step, after the rule has read them. Until then they are the dense ones: a norm to clip
+    by counts them all. Gradients must be there when `step` is called; an optimiser that asks a closure for them takes
+    them unmasked. Use as a context, or call `close` when training is over.
 
     Args:
         masks: layer name -> mask of the weight's shape.

@@ -38,7 +38,7 @@ class NeuronsFinetuned(Finetuned):
             if before.weight.ndim != 2 or after.weight.shape[1:] != before.weight.shape[:1]:
                 raise ModelError(f"{after.name} does not read what {before.name} puts out: only chains of linear layers can.")
         width = width_for(problem, density * sum(layer.weight.numel() for layer in chain), "nearest")
-        masks, read = {}, torch.ones(chain[0].weight.shape[1], dtype=torch.bool)
+        masks, read = {}, torch.ones_like(chain[0].weight[0], dtype=torch.bool)
         for layer in chain[:-1]:
             kept = select(self.score(layer), Slices(0), Count(width), layer.name).mask
             masks[layer.name] = kept & read

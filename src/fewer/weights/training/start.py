@@ -7,6 +7,7 @@ from torch import nn
 
 from fewer.core import Allocation, Count, noise, select
 from fewer.core.pattern import Unstructured
+from fewer.weights.layers import find_layers
 from fewer.weights.training.counts import layer_counts
 from fewer.weights.training.moment import Masks, maskable
 
@@ -28,11 +29,12 @@ def he_normal(model: nn.Module, masks: Masks, generator: torch.Generator) -> Non
     With the fan-in of the dense layer, activations would shrink by sqrt(density) a layer and a deep sparse net would not
     train (arXiv 2202.02643, appendix). Inactive weights are set to zero; an empty layer stays zero.
     """
+    layers = find_layers(model)
     for name, weight in maskable(model).items():
         mask = masks[name]
-        inputs = weight[0].numel() * float(mask.float().mean())
+        inputs = layers[name].shape[1] * float(mask.float().mean())
         drawn = torch.randn(weight.shape, generator=generator) * math.sqrt(2 / max(inputs, 1e-12))
         weight.copy_(torch.where(mask, drawn.to(weight), 0.0))
-        bias = model.get_submodule(name).bias
+        bias = layers[name].module.bias
         if isinstance(bias, nn.Parameter):
             bias.zero_()
