@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from fewer.catalog import system, systems
-from fewer.core.errors import MethodError
+from fewer.errors import MethodError
 
 SLUGS = [
     "abstopk",

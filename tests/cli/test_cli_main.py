@@ -116,7 +116,7 @@ def test_without_arguments_the_main_job_runs(fake):
 
 
 def test_an_error_of_ours_is_one_message_and_exit_code_1(fake):
-    body = "from fewer.core.errors import BudgetError\ndef fake(): raise BudgetError('too much. Use less.')"
+    body = "from fewer.errors import BudgetError\ndef fake(): raise BudgetError('too much. Use less.')"
     process = fake(body, "fake")
     assert process.communicate() == ("", "error: too much. Use less.\n")
     assert process.returncode == 1

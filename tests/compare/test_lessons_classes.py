@@ -2,7 +2,7 @@ import pytest
 
 from fewer.compare.lessons import card, comparable, ranking
 from fewer.compare.result import ArmFacts, Results, Row
-from fewer.core.errors import StoreError
+from fewer.errors import StoreError
 
 ARMS = {
     "dense": ArmFacts("dense", "dense"),

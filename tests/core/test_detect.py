@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from fewer.core import NM, Block, Count, Slices, noise, select
 from fewer.core.detect import detect
-from fewer.core.errors import PatternError
+from fewer.errors import PatternError
 
 
 @settings(deadline=None)

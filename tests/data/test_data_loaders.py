@@ -4,9 +4,9 @@ import sys
 import numpy as np
 import pytest
 
-from fewer.core.errors import DataError
 from fewer.data import SETS, images, load, python_docs, sentences, tables, text
 from fewer.data.split import held_out, shuffled
+from fewer.errors import DataError
 
 WITH_PICTURES = {"cifar10-6k", "ibims1-sparse", "sample-images"}
 

@@ -2,9 +2,9 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from fewer.core.errors import ModelError
 from fewer.data import models
 from fewer.data.efficientnet_lite import EfficientNetLite0
+from fewer.errors import ModelError
 
 BERT = BertConfig(vocab_size=30, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from fewer.core.errors import DataError
 from fewer.data import is_available, obtain
 from fewer.data import places as places_module
 from fewer.data.obtain import known
 from fewer.data.places import Places
 from fewer.data.sources import Embedded, Package, Public, UnreachableError
+from fewer.errors import DataError
 
 CONTENT = b"to be, or not to be\n"
 

@@ -5,7 +5,7 @@ import torch
 
 from fewer.compare.lessons import FACTS, card
 from fewer.core import Count, Density, Method
-from fewer.core.errors import BudgetError, MethodError
+from fewer.errors import BudgetError, MethodError
 from fewer.measure.flops import count
 from fewer.weights.tasks.digits import ARMS, DigitsTraining, digits, perceptron
 from fewer.weights.tasks.products import product_results

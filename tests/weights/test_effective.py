@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewer.core.errors import SelectionError
 from fewer.core.scores import noise
+from fewer.errors import SelectionError
 from fewer.weights.effective import effective
 
 

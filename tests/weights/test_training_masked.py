@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from fewer.core import ERK, stream
-from fewer.core.errors import ModelError
+from fewer.errors import ModelError
 from fewer.weights.training.evolve import SET
 from fewer.weights.training.masked import MaskedTraining
 from fewer.weights.training.record import Record, step_macs

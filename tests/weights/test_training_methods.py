@@ -8,7 +8,7 @@ from small_problem import small_problem
 from torch import nn
 
 from fewer.core import ERK, Global, Uniform, UniformPlus, method, stream
-from fewer.core.errors import ModelError
+from fewer.errors import ModelError
 from fewer.weights.training.chain import forward, links
 from fewer.weights.training.counts import layer_counts
 from fewer.weights.training.dense import width_for

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewer.core import Cubic, noise
-from fewer.core.errors import ScheduleError, ScoreError, SelectionError
+from fewer.errors import ScheduleError, ScoreError, SelectionError
 from fewer.weights.training.moment import Moment
 from fewer.weights.training.rewire import Rewire, rewired
 from fewer.weights.training.shrink import Shrink

@@ -54,7 +54,7 @@ def system(slug: str) -> System:
     known = {entry.slug: entry for entry in systems()}
     if slug in known:
         return known[slug]
-    from fewer.core.errors import MethodError  # here, since fewer.core brings torch
+    from fewer.errors import MethodError  # here, since fewer.core brings torch
 
     near = get_close_matches(slug.lower(), known)
     hint = f"Did you mean {' or '.join(near)}? " if near else ""

@@ -64,9 +64,9 @@ def entries(group: Group) -> "dict[str, Entry]":
 
 def state(entry: "Entry", folder: Path | None) -> dict[str, Any]:
     """One row of `list`: what the entry is, whether it is here, and the source that would serve it now."""
-    from fewer.core.errors import DataError
     from fewer.data.obtain import on_this_machine
     from fewer.data.places import Places
+    from fewer.errors import DataError
 
     places, problem = Places.find(folder), None
     try:
@@ -126,10 +126,10 @@ def get(group: Group, names: list[str], folder: Path | None, as_json: bool) -> N
     from rich.console import Console
     from rich.progress import Progress
 
-    from fewer.core.errors import FewerError
     from fewer.data import models
     from fewer.data.obtain import known, obtain
     from fewer.data.places import Places
+    from fewer.errors import FewerError
 
     answers: list[dict[str, Any]] = []
     problems: list[str] = []

@@ -116,8 +116,8 @@ def pip() -> str:
 def folders() -> Iterator[Check]:
     """The user's data folder, the caches, and the models that need no download."""
     # Not above: these bring torch, and a torch that does not import is something to report.
-    from fewer.core.errors import DataError
     from fewer.data import Places
+    from fewer.errors import DataError
 
     try:
         places = Places.find()
@@ -132,9 +132,9 @@ def folders() -> Iterator[Check]:
 
 def models(places: "Places") -> Iterator[Check]:
     """Whether each model is on this machine."""
-    from fewer.core.errors import DataError
     from fewer.data.model_table import MODELS
     from fewer.data.obtain import on_this_machine
+    from fewer.errors import DataError
 
     for name, entry in MODELS.items():
         try:

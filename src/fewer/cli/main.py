@@ -131,7 +131,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        from fewer.core.errors import FewerError  # here, since fewer.core brings torch
+        from fewer.errors import FewerError  # here, since fewer.core brings torch
 
         if not isinstance(error, FewerError):
             raise

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fewer.compare.task import Direction
-from fewer.core.errors import StoreError
+from fewer.errors import StoreError
 from fewer.measure.statistics import Interval, paired_difference, t_interval
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fewer.core.budget import Budget
-from fewer.core.method import Method
+from fewer.core.method import Method, plain_fields
 
 Direction = Literal["lower", "higher"]
 """Which way is better."""
@@ -45,6 +45,10 @@ class Task:
     def measure(self, method: Method, budget: Budget, seed: int) -> Measurement:
         """Build the subject for `seed`, apply `method` under `budget`, and measure on held-out data."""
         raise NotImplementedError
+
+    def configuration(self) -> dict[str, Any]:
+        """Its class and parameters as plain values."""
+        return {"task": type(self).__name__, **plain_fields(self)}
 
     def depends_on_seed(self, method: Method) -> bool:
         """False where every seed gives the same: such a cell is measured once and stands for all seeds."""

@@ -13,7 +13,6 @@ from fewer.core.allocation import (
     parse_allocation,
 )
 from fewer.core.budget import Budget, Count, Density, Mass, Threshold
-from fewer.core.errors import FewerError
 from fewer.core.method import Method
 from fewer.core.pattern import NM, AbsTopK, Block, Pattern, Rows, Slices, Stripe, TopK, Unstructured, parse_pattern
 from fewer.core.registry import method, methods, register
@@ -21,6 +20,7 @@ from fewer.core.schedule import Constant, Cosine, Cubic, Decay, Linear, Schedule
 from fewer.core.scores import checked, noise, stream
 from fewer.core.select import select, select_all
 from fewer.core.selection import Selection, Selections
+from fewer.errors import FewerError
 
 __all__ = [
     "ALLOCATIONS",

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from fewer.core.budget import Density
-from fewer.core.errors import BudgetError
 from fewer.core.scores import checked
 from fewer.core.topk import keep_largest
+from fewer.errors import BudgetError
 
 Shapes = Mapping[str, tuple[int, ...]]
 Scores = Mapping[str, Tensor]

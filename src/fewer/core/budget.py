@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from fewer.core.errors import BudgetError
+from fewer.errors import BudgetError
 
 SLACK = 1e-6  # 0.1 * 30 is 3.0000000000000004 in floating point and must still mean 3
 

@@ -3,7 +3,7 @@
 from jaxtyping import Bool
 from torch import Tensor
 
-from fewer.core.errors import PatternError
+from fewer.errors import PatternError
 
 GROUPS = ((1, 4), (2, 4), (4, 8))
 BLOCKS = (32, 16, 8, 4, 2)

@@ -42,8 +42,7 @@ class Method:
 
     def configuration(self) -> dict[str, Any]:
         """Its class and parameters, as plain values: what a run store tells methods apart by."""
-        fields = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name != "seed"}
-        return {"method": type(self).__name__, **fields}
+        return {"method": type(self).__name__, **plain_fields(self, leave_out=("seed",))}
 
     def random_twin(self) -> "Method":
         """The same pattern, budget, schedule and apply, but the scores are noise."""
@@ -76,14 +75,16 @@ def _twin_class(of: type[Method]) -> type[Method]:
     return _TWINS[of]
 
 
+def plain_fields(value: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields of a dataclass as values that JSON can hold."""
+    return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.name not in leave_out}
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Method):
         return value.configuration()
     if dataclasses.is_dataclass(value):
-        return {
-            "is": type(value).__name__,
-            **{f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)},
-        }
+        return {"is": type(value).__name__, **plain_fields(value)}
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
     return value if isinstance(value, str | int | float | bool | type(None)) else repr(value)

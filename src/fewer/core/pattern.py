@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from fewer.core.errors import PatternError
+from fewer.errors import PatternError
 
 Scope = Literal["global", "layer", "row"]
 

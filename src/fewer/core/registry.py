@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TypeVar
 
-from fewer.core.errors import MethodError
 from fewer.core.method import Method
+from fewer.errors import MethodError
 
 GROUP = "fewer.methods"
 M = TypeVar("M", bound=type[Method])

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from fewer.core.budget import Density
-from fewer.core.errors import ScheduleError
+from fewer.errors import ScheduleError
 
 
 @dataclass(frozen=True)

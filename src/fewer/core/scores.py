@@ -5,7 +5,7 @@ import hashlib
 import torch
 from torch import Tensor
 
-from fewer.core.errors import ScoreError
+from fewer.errors import ScoreError
 
 
 def checked(scores: Tensor, what: str = "scores") -> Tensor:

@@ -6,11 +6,11 @@ from torch import Tensor
 
 from fewer.core.allocation import Allocation, Global, Uniform
 from fewer.core.budget import Budget, Density
-from fewer.core.errors import BudgetError
 from fewer.core.pattern import Pattern, parse_pattern
 from fewer.core.scores import checked
 from fewer.core.selection import Selection, Selections
 from fewer.core.topk import keep_largest
+from fewer.errors import BudgetError
 
 
 def select(scores: Tensor, pattern: Pattern | str = "layer", budget: Budget | None = None, name: str = "") -> Selection:

@@ -1,14 +1,16 @@
 """A selection: which candidates were chosen, as a mask, as indices or as packed bits."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
-from fewer.core.errors import SelectionError
+from fewer.errors import SelectionError
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +24,7 @@ class Selection:
 
     @property
     def kept(self) -> int:
-        return int(self.mask.sum())
+        return int(self.mask.count_nonzero())
 
     @property
     def density(self) -> float:
@@ -69,28 +71,42 @@ class Selection:
         return int((self.mask & other.mask).sum()) / either if either else 1.0
 
 
+class _Packed(NamedTuple):
+    bits: UInt8[Tensor, " bytes"]
+    shape: tuple[int, ...]
+    pattern: str
+    kept: int
+
+
 class Selections(Mapping[str, Selection]):
-    """Selections of named tensors, in order: what pruning a model leaves behind."""
+    """Selections of named tensors, in order: what pruning a model leaves behind. One bit an entry is held."""
 
     def __init__(self, by_name: Mapping[str, Selection]):
-        self._by_name = dict(by_name)
+        self._packed: dict[str, _Packed] = {}
+        for name, selection in by_name.items():
+            self.add(name, selection)
+
+    def add(self, name: str, selection: Selection) -> None:
+        """Put one more in, or another one in its place."""
+        self._packed[name] = _Packed(selection.packed(), tuple(selection.mask.shape), selection.pattern, selection.kept)
 
     def __getitem__(self, name: str) -> Selection:
-        return self._by_name[name]
+        packed = self._packed[name]
+        return Selection.from_packed(packed.bits, packed.shape, packed.pattern)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._by_name)
+        return iter(self._packed)
 
     def __len__(self) -> int:
-        return len(self._by_name)
+        return len(self._packed)
 
     @property
     def kept(self) -> int:
-        return sum(s.kept for s in self.values())
+        return sum(packed.kept for packed in self._packed.values())
 
     @property
     def size(self) -> int:
-        return sum(s.mask.numel() for s in self.values())
+        return sum(math.prod(packed.shape) for packed in self._packed.values())
 
     @property
     def density(self) -> float:

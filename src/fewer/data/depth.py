@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from fewer.core.errors import DataError
 from fewer.data.loaded import Loaded
 from fewer.data.obtain import known, obtain
 from fewer.data.photographs import decode
 from fewer.data.places import Places
+from fewer.errors import DataError
 
 SHRUNK = 4
 """The stored pictures are 160x120, the labels' frame is 640x480."""

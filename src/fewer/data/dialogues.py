@@ -5,10 +5,10 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from fewer.core.errors import DataError
 from fewer.data.loaded import Loaded
 from fewer.data.obtain import known, obtain
 from fewer.data.places import Places
+from fewer.errors import DataError
 
 
 @dataclass(frozen=True)

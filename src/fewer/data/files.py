@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fewer.core.errors import DataError
+from fewer.errors import DataError
 
 CHUNK = 1 << 20
 

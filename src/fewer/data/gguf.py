@@ -9,9 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from fewer.core.errors import ModelError
 from fewer.data.files import digest
 from fewer.data.quiet import quiet
+from fewer.errors import ModelError
 
 
 def converted(gguf: Path, cache: Path) -> Path:

@@ -7,10 +7,10 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Int64
 
-from fewer.core.errors import DataError
 from fewer.data.loaded import Loaded
 from fewer.data.obtain import known, obtain
 from fewer.data.places import Places
+from fewer.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from fewer.core.errors import DataError
 from fewer.data.loaded import Loaded
 from fewer.data.obtain import Found, known, obtain, on_this_machine
 from fewer.data.photographs import decode
 from fewer.data.places import Places
 from fewer.data.split import SEED, encode, shuffled
+from fewer.errors import DataError
 
 DEFAULT, EMBEDDED = "mnist-10k", "digits"
 

@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fewer.core.errors import DataError, FewerError, ModelError
 from fewer.data.gguf import converted
 from fewer.data.model_table import MODELS
 from fewer.data.obtain import Found, obtain
 from fewer.data.places import Places
 from fewer.data.quiet import quiet
 from fewer.data.sources import Hub, UnreachableError
+from fewer.errors import DataError, FewerError, ModelError
 
 if TYPE_CHECKING:
     import torch

@@ -10,12 +10,12 @@ from zipfile import BadZipFile
 
 from filelock import FileLock, Timeout
 
-from fewer.core.errors import DataError, FewerError
 from fewer.data.entry import Entry
 from fewer.data.files import File, content
 from fewer.data.places import Places
 from fewer.data.sets import SETS
 from fewer.data.sources import Embedded, Folder, Hub, Package, Public, SourceKind, UnreachableError
+from fewer.errors import DataError, FewerError
 
 LOCK_SECONDS = 900
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from fewer.core.errors import DataError, MissingExtraError
 from fewer.data.loaded import Loaded
 from fewer.data.obtain import known, obtain
 from fewer.data.places import Places
+from fewer.errors import DataError, MissingExtraError
 
 
 @dataclass(frozen=True, eq=False)

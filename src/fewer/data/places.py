@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from fewer.core.errors import DataError
+from fewer.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fewer.core.errors import DataError
 from fewer.data.split import held_out
+from fewer.errors import DataError
 
 SHARED = 60
 """Characters from which a paragraph counts as text that two topics share; shorter ones are phrases such as `See also:`."""

@@ -7,11 +7,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fewer.core.errors import DataError
 from fewer.data import python_docs
 from fewer.data.loaded import Loaded
 from fewer.data.obtain import Found, known, obtain
 from fewer.data.places import Places
+from fewer.errors import DataError
 
 
 @dataclass(frozen=True)

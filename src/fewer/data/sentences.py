@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from fewer.core.errors import DataError
 from fewer.data.loaded import Loaded
 from fewer.data.obtain import Found, known, obtain
 from fewer.data.places import Places
 from fewer.data.split import encode, shuffled
+from fewer.errors import DataError
 
 Rows = tuple[list[str], np.ndarray]
 

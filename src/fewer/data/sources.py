@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from fewer.core.errors import FewerError
 from fewer.data.files import File
+from fewer.errors import FewerError
 
 SourceKind = Literal["folder", "cache", "package", "public", "hub", "embedded"]
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fewer.core.errors import DataError
 from fewer.data.loaded import Loaded
 from fewer.data.obtain import Found, known, obtain
 from fewer.data.places import Places
 from fewer.data.split import shuffled
+from fewer.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)

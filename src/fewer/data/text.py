@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from fewer.core.errors import DataError
 from fewer.data import python_docs
 from fewer.data.loaded import Loaded
 from fewer.data.obtain import Found, known, obtain, on_this_machine
 from fewer.data.places import Places
+from fewer.errors import DataError
 
 Split = Literal["calibration", "train", "test"]
 """`calibration` and `train` are two names for the same part; `test` shares no text with it."""

@@ -8,10 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fewer.errors import MeasureError
     from fewer.measure.bandwidth import limit_share, multiply_add_rate, read_bandwidth
     from fewer.measure.bytes import disk_bytes, storage_forms
     from fewer.measure.cache import last_cache_bytes
-    from fewer.measure.errors import MeasureError
     from fewer.measure.flops import Flops, LayerFlops, count
     from fewer.measure.latency import Rotation, Timing, interleaved, ratio, threads
     from fewer.measure.memory import PeakMemory, held_bytes, peak_memory

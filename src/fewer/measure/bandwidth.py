@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from functools import cache
 
+from fewer.errors import MeasureError
 from fewer.measure.cache import last_cache_bytes
-from fewer.measure.errors import MeasureError
 from fewer.measure.latency import threads
 
 

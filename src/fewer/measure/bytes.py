@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fewer.measure.errors import MeasureError
+from fewer.errors import MeasureError
 
 if TYPE_CHECKING:
     from jaxtyping import Bool

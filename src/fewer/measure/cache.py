@@ -6,7 +6,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from fewer.measure.errors import MeasureError
+from fewer.errors import MeasureError
 
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fewer.measure.errors import MeasureError
+from fewer.errors import MeasureError
 from fewer.measure.evaluating import evaluating
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from fewer.errors import MeasureError
 from fewer.measure.cache import last_cache_bytes
-from fewer.measure.errors import MeasureError
 from fewer.measure.statistics import Interval, bootstrap_interval
 
 T = TypeVar("T")

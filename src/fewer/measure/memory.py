@@ -45,7 +45,7 @@ def peak_memory() -> Iterator[PeakMemory]:
     nested; threads that run beside the block are counted with it.
     """
     gc.collect()
-    _trim()
+    trim()
     start = psutil.Process().memory_info().rss
     gauge = _started()
     result = PeakMemory(source=gauge.source)
@@ -137,7 +137,8 @@ def _mark() -> int:
     raise OSError("this kernel keeps no high-water mark")
 
 
-def _trim() -> None:
+def trim() -> None:
+    """Give memory that the allocator holds but does not use back to the system, where the C library can (glibc)."""
     if sys.platform == "linux":
         library = ctypes.CDLL(None)
         if hasattr(library, "malloc_trim"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from fewer.measure.errors import MeasureError
+from fewer.errors import MeasureError
 from fewer.measure.evaluating import evaluating
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from fewer.measure.errors import MeasureError
+from fewer.errors import MeasureError
 
 K = TypeVar("K", bound=Hashable)
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fewer.core.errors import SelectionError
+from fewer.errors import SelectionError
 
 
 class Effective(NamedTuple):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from fewer.compare.lessons.item import QUESTIONS, Item
 from fewer.compare.lessons.readings import Subject
 from fewer.compare.result import Results
-from fewer.core.errors import StoreError
+from fewer.errors import StoreError
 
 
 class Class(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fewer.compare.result import ArmFacts, Results, Row
-from fewer.core.errors import StoreError
+from fewer.errors import StoreError
 from fewer.measure.statistics import t_interval
 
 ENOUGH = 3

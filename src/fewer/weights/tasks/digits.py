@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from fewer.compare.task import Direction, Measurement, Task
 from fewer.core import Budget, Density, Method, stream
 from fewer.core.detect import detect
-from fewer.core.errors import BudgetError, MethodError
 from fewer.data.images import load
 from fewer.data.split import shuffled
+from fewer.errors import BudgetError, MethodError
 from fewer.measure.latency import interleaved
 from fewer.measure.quality import classification
 from fewer.weights.effective import effective

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import linear, relu
 
-from fewer.core.errors import ModelError
+from fewer.errors import ModelError
 from fewer.weights.training.moment import Masks, maskable
 from fewer.weights.training.trainer import Form
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fewer.core.errors import ModelError
+from fewer.errors import ModelError
 from fewer.weights.training.moment import Masks, Moment, maskable
 from fewer.weights.training.record import Record, step_macs
 from fewer.weights.training.rule import Rule

@@ -31,7 +31,7 @@ def maskable(model: nn.Module) -> dict[str, nn.Parameter]:
     Raises:
         ModelError: the model has no such layer.
     """
-    return {name: layer.module.weight for name, layer in find_layers(model).items()}  # type: ignore[misc]
+    return {name: layer.module.weight for name, layer in find_layers(model).items()}
 
 
 def full(model: nn.Module) -> Masks:

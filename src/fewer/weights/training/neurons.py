@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewer.core import Count, Slices, register, select
-from fewer.core.errors import ModelError
+from fewer.errors import ModelError
 from fewer.weights.training.dense import width_for
 from fewer.weights.training.finetuned import Finetuned
 from fewer.weights.training.moment import Masks, Moment

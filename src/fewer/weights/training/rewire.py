@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fewer.core import checked
-from fewer.core.errors import SelectionError
 from fewer.core.topk import keep_largest
+from fewer.errors import SelectionError
 from fewer.weights.training.moment import Masks, Moment
 from fewer.weights.training.rule import Renewal, Rule
 from fewer.weights.training.updates import Updates

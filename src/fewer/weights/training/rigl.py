@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewer.core import register
-from fewer.core.errors import ScoreError
 from fewer.core.method import Phase
+from fewer.errors import ScoreError
 from fewer.weights.training.moment import Moment
 from fewer.weights.training.rewire import Rewire
 from fewer.weights.training.scratch import FromScratch

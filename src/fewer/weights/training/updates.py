@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fewer.core import Cosine, Density
-from fewer.core.errors import ScheduleError
+from fewer.errors import ScheduleError
 
 
 @dataclass(frozen=True)

@@ -47,3 +47,7 @@ class StoreError(FewerError):
 
 class MissingExtraError(FewerError):
     """An optional dependency that is not installed; the message names the extra."""
+
+
+class MeasureError(FewerError):
+    """A measurement that cannot be made of what was given."""

@@ -1,0 +1,150 @@
+"""Rules: fixed before the run, they turn results into confirmed, refuted or inconclusive, with effect and interval."""
+
+from dataclasses import dataclass
+from math import isnan, nan
+from typing import Literal, NamedTuple
+
+from fewer.compare.result import Results
+from fewer.compare.task import Direction
+from fewer.measure.statistics import Interval, paired_difference
+
+Verdict = Literal["confirmed", "refuted", "inconclusive"]
+MINIMUM_SEEDS = 3
+
+
+class Judgement(NamedTuple):
+    """What a rule says of results."""
+
+    verdict: Verdict
+    effect: Interval
+    """Of the part that decided: the one that refutes, else the weakest."""
+    text: str
+    """Each part with its numbers, a line each."""
+
+
+class Rule:
+    """Judges results; `str(rule)` is what a reader sees."""
+
+    def judge(self, results: Results) -> Judgement:
+        raise NotImplementedError
+
+    def __and__(self, other: "Rule") -> "Rule":
+        return all_of(self, other)
+
+
+@dataclass(frozen=True)
+class Below(Rule):
+    """`measure` of `arm` is below that of `than`, plus `margin`, at every budget of `at`, by the paired 95% interval.
+
+    Confirmed where the whole interval of arm - than (arm / than with `ratio`) lies at or below `margin`, refuted where all of
+    it lies above. Fewer than three seeds, or no difference at all in any seed, decide nothing.
+    """
+
+    measure: str
+    arm: str
+    than: str
+    at: tuple[float, ...]
+    margin: float = 0.0
+    ratio: bool = False
+
+    def judge(self, results: Results) -> Judgement:
+        return _weakest([self._at(results, budget) for budget in self.at])
+
+    def _at(self, results: Results, budget: float) -> Judgement:
+        ours, theirs = (results.values(name, budget, self.measure) for name in (self.arm, self.than))
+        if not ours.keys() & theirs.keys():
+            return Judgement("inconclusive", Interval(nan, nan, nan, 0), f"{self._said(budget)}: not measured")
+        effect = paired_difference(ours, theirs, log=self.ratio)
+        verdict = _verdict(effect, self.margin)
+        return Judgement(verdict, effect, f"{self._said(budget)}: {_shown(effect)} -> {verdict}")
+
+    def _said(self, budget: float) -> str:
+        what = f"{self.arm} {'/' if self.ratio else '-'} {self.than}"
+        return f"{self.measure} of {what} at density {budget:g}"
+
+    def __str__(self) -> str:
+        where = f"at density {', '.join(f'{b:g}' for b in self.at)}"
+        if self.ratio:
+            return f"{self.measure} of {self.arm} is at most {self.margin:g} times that of {self.than} {where}"
+        allowed = f", within {self.margin:g}" if self.margin else ""
+        return f"{self.measure} of {self.arm} is below that of {self.than}{allowed} {where}"
+
+
+@dataclass(frozen=True)
+class Above(Below):
+    """The mirror of `Below`: at or above `than` minus `margin`."""
+
+    def _at(self, results: Results, budget: float) -> Judgement:
+        return Below(self.measure, self.than, self.arm, self.at, self.margin, self.ratio)._at(results, budget)
+
+    def __str__(self) -> str:
+        where = f"at density {', '.join(f'{b:g}' for b in self.at)}"
+        if self.ratio:
+            return f"{self.measure} of {self.than} is at most {self.margin:g} times that of {self.arm} {where}"
+        allowed = f", within {self.margin:g}" if self.margin else ""
+        return f"{self.measure} of {self.arm} is above that of {self.than}{allowed} {where}"
+
+
+@dataclass(frozen=True)
+class AllOf(Rule):
+    """Every part: confirmed when all are, refuted when one is."""
+
+    parts: tuple[Rule, ...]
+
+    def judge(self, results: Results) -> Judgement:
+        return _weakest([part.judge(results) for part in self.parts])
+
+    def __str__(self) -> str:
+        return "; and ".join(map(str, self.parts))
+
+
+def lower(measure: str, arm: str, than: str, at: list[float]) -> Below:
+    """`measure` of `arm` is lower than that of `than` at each density."""
+    return Below(measure, arm, than, tuple(at))
+
+
+def higher(measure: str, arm: str, than: str, at: list[float]) -> Above:
+    """`measure` of `arm` is higher than that of `than` at each density."""
+    return Above(measure, arm, than, tuple(at))
+
+
+def within(measure: str, arm: str, of: str, margin: float, at: list[float], ratio: bool = False) -> Below:
+    """`measure` of `arm` exceeds that of `of` by at most `margin` (with `ratio`: is at most `margin` times it)."""
+    return Below(measure, arm, of, tuple(at), margin, ratio)
+
+
+def dominates(
+    arm: str, than: str, quality: str, cost: str, at: list[float], better: Direction = "lower", margin: float = 0.0
+) -> AllOf:
+    """No worse in `quality` (to within `margin`) and lower in `cost`, at each density."""
+    one = Below if better == "lower" else Above
+    return AllOf((one(quality, arm, than, tuple(at), margin), Below(cost, arm, than, tuple(at))))
+
+
+def all_of(*rules: Rule) -> AllOf:
+    """Every one of `rules`."""
+    return AllOf(tuple(part for rule in rules for part in (rule.parts if isinstance(rule, AllOf) else (rule,))))
+
+
+def _verdict(effect: Interval, margin: float) -> Verdict:
+    if effect.n < MINIMUM_SEEDS:
+        return "inconclusive"
+    # Equal in every seed: an interval of no width at the boundary decides nothing, unless a margin was granted.
+    if effect.low == effect.high == margin == 0:
+        return "inconclusive"
+    if effect.high <= margin:
+        return "confirmed"
+    return "refuted" if effect.low > margin else "inconclusive"
+
+
+def _weakest(judged: list[Judgement]) -> Judgement:
+    """What refutes comes first, then what stays open; among those, the largest effect against the rule."""
+    order = {"refuted": 0, "inconclusive": 1, "confirmed": 2}
+    worst = min(judged, key=lambda j: (order[j.verdict], 0 if isnan(j.effect.high) else -j.effect.high))
+    return Judgement(worst.verdict, worst.effect, "\n".join(j.text for j in judged))
+
+
+def _shown(effect: Interval) -> str:
+    if effect.n < MINIMUM_SEEDS:
+        return f"{effect.mean:.4g} (not enough seeds: {effect.n}, {MINIMUM_SEEDS} are needed)"
+    return f"{effect.mean:.4g} [{effect.low:.4g}, {effect.high:.4g}]"

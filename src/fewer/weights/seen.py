@@ -1,0 +1,120 @@
+"""What a calibration walk has seen of a layer's input: the statistics that scores are made from."""
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fewer.errors import CalibrationError
+
+
+class Seen:
+    """Statistics of one layer's input, gathered chunk by chunk. This one gathers nothing: for scores that need no data."""
+
+    def __init__(self, name: str, width: int):
+        self.name = name
+        """Dotted name of the layer; it also salts the noise of random twins."""
+        self.width = width
+        """Number of inputs, the columns of the layer's matrix."""
+        self.tokens = 0
+        """Rows seen so far."""
+
+    def update(self, rows: Float[Tensor, "tokens in"]) -> None:
+        self.tokens += len(rows)
+
+    def named(self, name: str) -> "Seen":
+        """The same statistics for another layer that reads the same input."""
+        other = copy.copy(self)
+        other.name = name
+        return other
+
+    def check(self) -> None:
+        """Raise CalibrationError when the statistics cannot be used."""
+
+
+class InputNorm(Seen):
+    """Sum of squares of every input."""
+
+    def __init__(self, name: str, width: int):
+        super().__init__(name, width)
+        self.squares = torch.zeros(width, dtype=torch.float64)
+
+    def update(self, rows: Float[Tensor, "tokens in"]) -> None:
+        super().update(rows)
+        self.squares += rows.square().sum(0, dtype=torch.float64)
+
+    @property
+    def norm(self) -> Float[Tensor, " in"]:
+        """||x_j||_2 over all tokens seen."""
+        return self.squares.sqrt().float()
+
+    def check(self) -> None:
+        _check(self.name, self.squares)
+
+
+class Hessian(Seen):
+    """H = 2/n X^T X, the second derivative of the layer's squared output error (SparseGPT, arXiv 2301.00774)."""
+
+    def __init__(self, name: str, width: int):
+        super().__init__(name, width)
+        self.start, self.stop = 0, width
+        """The columns of the layer's matrix that this stands for."""
+        self.products = torch.zeros(width, width)
+        self._factors: dict[float, Tensor] = {}  # shared by layers that read the same input
+
+    def update(self, rows: Float[Tensor, "tokens in"]) -> None:
+        super().update(rows)
+        self.products.addmm_(rows.t(), rows)
+        self._factors.clear()
+
+    @property
+    def dead(self) -> Tensor:
+        """Inputs that were never other than zero."""
+        return self.products.diagonal() == 0
+
+    def factor(self, damping: float) -> Float[Tensor, "in in"]:
+        """Upper Cholesky factor of (H + damping * mean(diag H) * I)^-1.
+
+        Its squared diagonal is what removing one weight costs; its rows say how the weights to the right make up for it.
+
+        Raises:
+            CalibrationError: when H is not positive definite even so; more tokens or more damping help.
+        """
+        if damping not in self._factors:
+            H = self.products * (2 / max(self.tokens, 1))
+            diagonal = H.diagonal()
+            diagonal[diagonal == 0] = 1
+            diagonal += damping * diagonal.mean()
+            lower, failed = torch.linalg.cholesky_ex(H)
+            if not failed:
+                upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
+            if failed:
+                raise CalibrationError(
+                    f"the Hessian of {self.name} is singular after {self.tokens} tokens with damping {damping:g}. "
+                    "Calibrate on more tokens, or raise damping."
+                )
+            self._factors[damping] = upper
+        return self._factors[damping]
+
+    def columns(self, start: int, stop: int) -> "Hessian":
+        """The part that scores of columns start..stop read; its name differs, so that noise differs from part to part."""
+        part = copy.copy(self)
+        part.name, part.width, part.start, part.stop = f"{self.name}[{start}:{stop}]", stop - start, start, stop
+        part.products = self.products[start:stop, start:stop]
+        part._factors = {damping: factor[start:stop, start:stop] for damping, factor in self._factors.items()}
+        return part
+
+    def error(self, change: Float[Tensor, "out in"]) -> float:
+        """Mean squared output error per token that a change of the weights makes: tr(D X^T X D^T) / n."""
+        return float((change @ self.products).mul_(change).sum()) / max(self.tokens, 1)
+
+    def check(self) -> None:
+        _check(self.name, self.products)
+
+
+def _check(name: str, statistics: Tensor) -> None:
+    if not bool(statistics.sum().isfinite()):
+        raise CalibrationError(
+            f"the input of {name} is NaN or infinite on the calibration data. Look at the data and the weights."
+        )
