@@ -86,9 +86,22 @@ class Selections(Mapping[str, Selection]):
         for name, selection in by_name.items():
             self.add(name, selection)
 
+    @classmethod
+    def reserved(cls, shapes: Mapping[str, tuple[int, ...]]) -> "Selections":
+        """Room for selections of these shapes in one block, nothing kept yet: many small blocks would break up the heap."""
+        made = cls({})
+        sizes = [(math.prod(shape) + 7) // 8 for shape in shapes.values()]
+        parts = torch.zeros(sum(sizes), dtype=torch.uint8).split(sizes)
+        for (name, shape), bits in zip(shapes.items(), parts, strict=True):
+            made._packed[name] = _Packed(bits, tuple(shape), "unstructured", 0)
+        return made
+
     def add(self, name: str, selection: Selection) -> None:
         """Put one more in, or another one in its place."""
-        self._packed[name] = _Packed(selection.packed(), tuple(selection.mask.shape), selection.pattern, selection.kept)
+        bits, shape = selection.packed(), tuple(selection.mask.shape)
+        if name in self._packed and self._packed[name].shape == shape:
+            bits = self._packed[name].bits.copy_(bits)
+        self._packed[name] = _Packed(bits, shape, selection.pattern, selection.kept)
 
     def __getitem__(self, name: str) -> Selection:
         packed = self._packed[name]

@@ -45,7 +45,7 @@ def peak_memory() -> Iterator[PeakMemory]:
     nested; threads that run beside the block are counted with it.
     """
     gc.collect()
-    trim()
+    _trim()
     start = psutil.Process().memory_info().rss
     gauge = _started()
     result = PeakMemory(source=gauge.source)
@@ -137,8 +137,7 @@ def _mark() -> int:
     raise OSError("this kernel keeps no high-water mark")
 
 
-def trim() -> None:
-    """Give memory that the allocator holds but does not use back to the system, where the C library can (glibc)."""
+def _trim() -> None:
     if sys.platform == "linux":
         library = ctypes.CDLL(None)
         if hasattr(library, "malloc_trim"):

@@ -93,7 +93,7 @@ def prune(
     run = _Walker(model, pruner, layers, batches, mode, loss)
     densities = allocation.densities({name: layer.shape for name, layer in layers.items()}, density, run.scores(allocation))
 
-    selections = Selections({})
+    selections = Selections.reserved({name: tuple(layer.module.weight.shape) for name, layer in layers.items()})
     reports: list[PrunedLayer] = []
 
     def visit(layer: Layer, seen: Seen) -> None:

@@ -42,7 +42,7 @@ class InputNorm(Seen):
 
     def update(self, rows: Float[Tensor, "tokens in"]) -> None:
         super().update(rows)
-        self.squares += rows.square().sum(0, dtype=torch.float64)
+        self.squares += rows.square().sum(0)
 
     @property
     def norm(self) -> Float[Tensor, " in"]:

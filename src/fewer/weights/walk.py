@@ -10,16 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from fewer.errors import CalibrationError
-from fewer.measure.memory import trim
 from fewer.weights.layers import Layer
 from fewer.weights.relay import Relay
 from fewer.weights.seen import Seen
 
 Mode = Literal["layer", "block"]
 Batch = Tensor | Mapping[str, Tensor] | Sequence[Tensor]
-TRIM_EVERY = 4
-"""Layers. Activations of many passes, freed out of order, leave holes in the heap that would add up to another model's memory."""
-
 Visit = Callable[[Layer, Seen], None]
 
 
@@ -53,11 +49,9 @@ def walk(
     missing = dict(layers)
     tour = _by_layer if mode == "layer" else _by_block
     with torch.no_grad(), _evaluating(model), contextlib.closing(tour(model, layers, relay, gather)) as stops:
-        for number, (layer, seen) in enumerate(stops):
+        for layer, seen in stops:
             seen.check()
             visit(layer, seen)
-            if number % TRIM_EVERY == 0:
-                trim()
             missing.pop(layer.name, None)
             if not missing:
                 break

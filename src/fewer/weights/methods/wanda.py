@@ -24,4 +24,4 @@ class Wanda(Pruner):
     needs_data: ClassVar[bool] = True
 
     def score(self, weight: Float[Tensor, "out in"], seen: InputNorm) -> Float[Tensor, "out in"]:
-        return weight.abs() * seen.norm
+        return weight.abs().mul_(seen.norm)
