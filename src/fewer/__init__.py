@@ -1,3 +1,45 @@
-"""Fewer weights, activations, attended tokens, features, postings, bytes, pixels and labels - with proof that it pays."""
+"""Fewer weights, activations, attended tokens, features, postings, bytes, pixels and labels - with proof that it pays.
+
+    import fewer
+    model = fewer.prune(model, "wanda", density=0.5, calibration=tokens)
+    fewer.save(model, "out/")
+    results = fewer.compare("wanda", task="smollm2-perplexity", budgets=[0.5, 0.3])
+    results.show()
+
+Nothing heavy is imported until it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fewer.catalog import System, systems
+    from fewer.comparing import compare, methods
+    from fewer.errors import FewerError
+    from fewer.weights.prune import prune
+    from fewer.weights.saving import reapply, save
 
 __version__ = "0.1.0"
+__all__ = ["FewerError", "System", "__version__", "compare", "methods", "prune", "reapply", "save", "systems"]
+
+_WHERE = {
+    "FewerError": "fewer.errors",
+    "System": "fewer.catalog",
+    "systems": "fewer.catalog",
+    "methods": "fewer.comparing",
+    "prune": "fewer.weights.prune",
+    "save": "fewer.weights.saving",
+    "reapply": "fewer.weights.saving",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "compare":  # a package that is also called: see fewer/compare/__init__.py
+        return import_module("fewer.compare")
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'fewer' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

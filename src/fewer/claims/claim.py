@@ -48,8 +48,10 @@ class Claim:
     """The budget at which the effect is stated."""
     random: str = "random"
     dense: str = "dense"
-    judge: Callable[[Results], Judgement] | None = None
-    """In place of the rule's own judgement, where a claim is about more than the numbers of its rows."""
+    twins: Mapping[str, str] = field(default_factory=dict)
+    """Random arm -> the arm whose twin it is, where that is not `random`."""
+    judge: Callable[[Results, Judgement], Judgement] | None = None
+    """Given what the rule says, the last word, where a claim is about more than the numbers of its rows."""
 
     def setting(self, scale: str) -> Setting:
         """Raises MethodError for a scale that this claim does not have."""
@@ -70,6 +72,7 @@ class Claim:
             arms=setting.arms or self.arms,
             budgets=setting.budgets,
             seeds=range(first_seed, first_seed + count),
+            twins=self.twins,
         )
 
 
@@ -122,7 +125,9 @@ def reproduce(
     setting = claim.setting(scale)
     rule = claim.rule(setting)
     results = claim.comparison(scale, seeds, first_seed).run(folder, progress)
-    judgement = claim.judge(results) if claim.judge else rule.judge(results)
+    judgement = rule.judge(results)
+    if claim.judge is not None:
+        judgement = claim.judge(results, judgement)
     at = claim.at(setting)
     effect = {
         f"vs_{against}": results.versus(claim.method, arm, at, results.primary)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -99,6 +100,37 @@ class Results:
     def costs(self) -> list[str]:
         """Names of all costs that any row carries, in order of appearance."""
         return list(dict.fromkeys(name for row in self.rows for name in row.cost))
+
+    def show(self) -> None:
+        """Print the tables, as wide as the terminal."""
+        from rich.console import Console
+
+        from fewer.compare.terminal import table
+
+        Console().print(table(self))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `folder`/results.json, whole or not at all. Raises StoreError when it cannot be written."""
+        path = Path(folder) / "results.json"
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(self.to_json(), encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StoreError(f"{path} cannot be written: {error.strerror or error}. Give another folder.") from None
+        return path
+
+    def html(self, path: str | Path) -> Path:
+        """Write one self-contained page, with the ten-lessons card. Raises StoreError when it cannot be written."""
+        from fewer.compare.html import write
+        from fewer.compare.lessons import card
+
+        try:
+            return write(path, self, card(self))
+        except OSError as error:
+            raise StoreError(f"{path} cannot be written: {error.strerror or error}. Give another path.") from None
 
     def to_json(self) -> str:
         """The whole of it; floats that JSON cannot hold (infinite, NaN) become null."""

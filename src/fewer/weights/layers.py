@@ -99,8 +99,7 @@ def find_layers(
         ModelError: when nothing is left; the message lists what there was.
     """
     include, exclude = tuple(include), tuple(exclude)
-    find_head: Any = getattr(model, "get_output_embeddings", None)
-    head = find_head() if find_head else None
+    head = _output_head(model)
     taken: set[int] = set()
     found, seen_names = {}, []
     for name, module in model.named_modules():
@@ -123,7 +122,11 @@ def find_layers(
     return found
 
 
-def _prunable(module: nn.Module, embeddings: bool) -> bool:
+def _output_head(model: Any) -> nn.Module | None:
+    return model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+
+
+def _prunable(module: Any, embeddings: bool) -> bool:
     if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d) or type(module).__name__ == "Conv1D":
         return isinstance(getattr(module, "weight", None), Tensor) and module.weight.is_floating_point()
     return embeddings and isinstance(module, nn.Embedding)

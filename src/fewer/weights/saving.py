@@ -28,16 +28,8 @@ def save(model: nn.Module, folder: str | Path, tokenizer: Any = None, overwrite:
         ModelError: when the folder exists (and `overwrite` is false), or cannot be written.
     """
     folder = Path(folder)
-    if folder.exists() and not overwrite and any(folder.iterdir() if folder.is_dir() else [folder]):
-        raise ModelError(f"{folder} exists and is not empty. Choose another folder, or allow it to be replaced (--overwrite).")
+    made = make_beside(folder, overwrite)
     release(model)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError as error:
-        raise ModelError(
-            f"{folder} cannot be written: {error.strerror or error}. Choose a folder that you may write to."
-        ) from None
     try:
         _write(model, made, tokenizer)
         made.chmod(0o755)
@@ -47,6 +39,17 @@ def save(model: nn.Module, folder: str | Path, tokenizer: Any = None, overwrite:
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return folder
+
+
+def make_beside(folder: Path, overwrite: bool) -> Path:
+    """A new empty folder beside `folder`, to become it. Raises ModelError as `save` does, so early that no work is lost."""
+    if folder.exists() and not overwrite and any(folder.iterdir() if folder.is_dir() else [folder]):
+        raise ModelError(f"{folder} exists and is not empty. Choose another folder, or allow it to be replaced (--overwrite).")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be written: {error.strerror or error}. Choose another folder.") from None
 
 
 def _write(model: Any, folder: Path, tokenizer: Any) -> None:

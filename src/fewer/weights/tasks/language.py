@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -11,10 +11,11 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from fewer.compare.task import Direction, Measurement, Task
-from fewer.core import Budget, Density, Method, stream
+from fewer.core import Budget, Density, Method
 from fewer.data import text
-from fewer.errors import CalibrationError, MethodError
+from fewer.errors import MethodError
 from fewer.measure.quality import perplexity
+from fewer.weights.calibration import draw_windows, spread_windows, text_of, tokens_of
 from fewer.weights.layers import find_layers
 from fewer.weights.prune import prune
 from fewer.weights.pruner import Pruner
@@ -86,7 +87,7 @@ class LanguageModelPerplexity(Task):
             model,
             method,
             density=budget.share,
-            calibration=self._draw(subject.calibration, seed) if method.needs_data else None,
+            calibration=draw_windows(subject.calibration, self.sequences, self.length, seed) if method.needs_data else None,
             exclude=self.exclude,
             mode=self.mode,
             watch=draw_histograms(method, names[:: max(1, len(names) // DRAWN)], histograms) if seed == 0 else None,
@@ -105,37 +106,26 @@ class LanguageModelPerplexity(Task):
             },
         )
 
-    def _draw(self, tokens: Int[Tensor, " tokens"], seed: int) -> Int[Tensor, "sequences length"]:
-        starts = torch.randint(len(tokens) - self.length, (self.sequences,), generator=stream(seed, "calibration"))
-        return torch.stack([tokens[start : start + self.length] for start in starts.tolist()])
-
     def close(self) -> None:
         _subject.cache_clear()
 
 
 @lru_cache(maxsize=1)
 def _subject(task: LanguageModelPerplexity) -> Subject:
-    model, tokens = _load(task)
-    calibration, test = tokens("calibration"), tokens("test")
-    if len(calibration) <= task.length or len(test) < task.windows * task.length:
-        raise CalibrationError(
-            f"{task.text} has {len(calibration)} tokens to calibrate on and {len(test)} to test on; {task.length} and "
-            f"{task.windows} x {task.length} are asked for. Use shorter or fewer windows, or another text."
-        )
-    starts = torch.linspace(0, len(test) - task.length, task.windows).long().tolist()
-    windows = torch.stack([test[start : start + task.length] for start in starts])
-    return Subject(model, copy.deepcopy(model), calibration, windows)
+    model, encode = _load(task)
+    calibration, test = (encode(text_of(task.text, split)[1]) for split in ("calibration", "test"))
+    return Subject(model, copy.deepcopy(model), calibration, spread_windows(test, task.length, task.windows))
 
 
 def _load(task: LanguageModelPerplexity) -> tuple[nn.Module, Callable[[str], Tensor]]:
     if task.model == "tiny-bytes":
         from fewer.weights.tasks.tiny_bytes import encode, trained
 
-        return trained(task.text), lambda split: encode(text.load(task.text, split))
+        return trained(task.text), encode
     from fewer.data.models import load_causal_lm
 
     model, tokenizer = load_causal_lm(task.model)
-    return model.eval(), lambda split: tokenizer(text.load(task.text, split), return_tensors="pt", verbose=False).input_ids[0]
+    return model.eval(), partial(tokens_of, tokenizer)
 
 
 @torch.no_grad()
