@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fewer.core.pattern import Pattern
 
 TASKS = {
-    "smollm2-perplexity": "SmolLM2-135M on held-out text: WikiText-2 where FEWER_DATA has it, else Python's language reference.",
+    "smollm2-perplexity": "SmolLM2-135M on held-out text: WikiText-2 where FEWER_DATA has it, else Python's own reference.",
     "tiny-perplexity": "A small byte-level language model, trained here in about a minute, on held-out text.",
     "digits": "A small network trained dense on scikit-learn's digits, pruned after training.",
 }
