@@ -64,7 +64,7 @@ class ERK(Allocation):
     power: float = 1.0
 
     def densities(self, shapes: Shapes, density: float, scores: Scores | None = None) -> dict[str, float]:
-        raw = {name: (sum(shape) / math.prod(shape)) ** self.power for name, shape in shapes.items()}
+        raw = {name: (sum(shape) / max(math.prod(shape), 1)) ** self.power for name, shape in shapes.items()}
         return _proportional(shapes, Density(density).share, raw)
 
 
@@ -96,7 +96,7 @@ class Global(Allocation):
         pooled = torch.cat([checked(read[name], f"the scores of {name}").flatten().float() for name in shapes])
         kept = keep_largest(pooled[None], Density(density).of(len(pooled)))[0]
         sizes = [math.prod(shape) for shape in shapes.values()]
-        return {n: float(part.sum()) / size for n, size, part in zip(shapes, sizes, kept.split(sizes), strict=True)}
+        return {n: float(part.sum()) / max(size, 1) for n, size, part in zip(shapes, sizes, kept.split(sizes), strict=True)}
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,8 @@ class Mass(Budget):
             raise BudgetError(
                 "a mass budget needs scores of at least 0; some are negative. Rank by magnitude, or use a density."
             )
+        if not units.shape[1]:
+            return units.new_zeros(len(units), dtype=torch.long)
         held = units.double().sort(dim=1, descending=True).values.cumsum(1)
         wanted = self.share * held[:, -1:]
         # A unit of zeros has no mass to hold: nothing is kept.

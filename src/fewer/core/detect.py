@@ -7,6 +7,8 @@ from fewer.errors import PatternError
 
 GROUPS = ((1, 4), (2, 4), (4, 8))
 BLOCKS = (32, 16, 8, 4, 2)
+HEAD = 64
+"""Rows looked at first; a multiple of every block's side."""
 
 
 def detect(mask: Bool[Tensor, "out in"]) -> str:
@@ -23,16 +25,24 @@ def detect(mask: Bool[Tensor, "out in"]) -> str:
         raise PatternError(f"a pattern is detected in a matrix of bools, not in {mask.dtype} of shape {tuple(mask.shape)}.")
     if mask.all():
         return "dense"
+    possible = [*(f"{n}:{m}" for n, m in GROUPS), "neuron", *(f"block:{side}x{side}" for side in BLOCKS)]
+    # Most masks contradict a pattern within their first rows; only what these allow is looked for in the whole.
+    for part in (mask[:HEAD], mask):
+        possible = [pattern for pattern in possible if _has(part, pattern)]
+    if not mask.any():  # nothing kept fits every N:M by vacuity; whole rows are what was dropped
+        possible = [pattern for pattern in possible if pattern == "neuron"]
+    return possible[0] if possible else "unstructured"
+
+
+def _has(mask: Bool[Tensor, "out in"], pattern: str) -> bool:
     rows, columns = mask.shape
-    if mask.any():
-        for n, m in GROUPS:
-            if columns % m == 0 and bool((mask.unflatten(1, (-1, m)).sum(-1) <= n).all()):
-                return f"{n}:{m}"
-    if bool((mask == mask[:, :1]).all()):
-        return "neuron"
-    for side in BLOCKS:
-        if rows % side == 0 and columns % side == 0:
-            tiles = mask.unflatten(1, (-1, side)).unflatten(0, (-1, side))
-            if bool((tiles == tiles[:, :1, :, :1]).all()):
-                return f"block:{side}x{side}"
-    return "unstructured"
+    if pattern == "neuron":
+        return bool((mask == mask[:, :1]).all())
+    if pattern.startswith("block:"):
+        side = int(pattern.rpartition("x")[2])
+        if rows % side or columns % side:
+            return False
+        tiles = mask.unflatten(1, (-1, side)).unflatten(0, (-1, side))
+        return bool((tiles == tiles[:, :1, :, :1]).all())
+    n, m = map(int, pattern.split(":"))
+    return columns % m == 0 and bool((mask.unflatten(1, (-1, m)).count_nonzero(-1) <= n).all())

@@ -1,5 +1,6 @@
 """Patterns: which candidates are kept or dropped as one, and which of them compete (a unit)."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -56,12 +57,17 @@ class Unstructured(Pattern):
         if self.scope not in ("global", "layer", "row"):
             raise PatternError(f'scope "{self.scope}" is unknown; allowed: global, layer, row.')
 
+    def fit(self, shape: tuple[int, ...], where: str = "") -> None:
+        if self.scope == "row" and not shape:
+            raise PatternError(f'{self} needs a tensor of rows; {_named(where)} has no axes. Use pattern="layer".')
+
     @property
     def pooled(self) -> bool:  # type: ignore[override]
         return self.scope == "global"
 
     def units(self, scores: Tensor) -> Tensor:
-        return scores.reshape(scores.shape[0] if self.scope == "row" else 1, -1)
+        rows = scores.shape[0] if self.scope == "row" else 1
+        return scores.reshape(rows, math.prod(scores.shape[1:]) if self.scope == "row" else scores.numel())
 
     def spread(self, kept: Tensor, shape: tuple[int, ...]) -> Tensor:
         return kept.reshape(shape)
@@ -138,8 +144,9 @@ class Block(Pattern):
 
     def units(self, scores: Tensor) -> Tensor:
         tiles = scores.unflatten(-1, (-1, self.columns)).unflatten(-3, (-1, self.rows))
-        reduced = tiles.mean((-3, -1)) if self.reduce == "mean" else tiles.amax((-3, -1))
-        return reduced.reshape(-1, reduced.shape[-1] * (1 if self.scope == "row" else reduced.shape[-2]))
+        reduced = _mean(tiles, (-3, -1)) if self.reduce == "mean" else tiles.amax((-3, -1))
+        unit = -1 if self.scope == "row" else -2  # the first axis of what competes
+        return reduced.reshape(math.prod(reduced.shape[:unit]), math.prod(reduced.shape[unit:]))
 
     def spread(self, kept: Tensor, shape: tuple[int, ...]) -> Tensor:
         tiles = kept.reshape(*shape[:-2], shape[-2] // self.rows, shape[-1] // self.columns)
@@ -169,8 +176,8 @@ class Slices(Pattern):
             )
 
     def units(self, scores: Tensor) -> Tensor:
-        slices = scores.movedim(self.axis, 0).reshape(scores.shape[self.axis] // self.width, -1)
-        return (slices.mean(1) if self.reduce == "mean" else slices.amax(1))[None]
+        slices = scores.movedim(self.axis, 0).unflatten(0, (-1, self.width)).flatten(1)
+        return (_mean(slices, (1,)) if self.reduce == "mean" else slices.amax(1))[None]
 
     def spread(self, kept: Tensor, shape: tuple[int, ...]) -> Tensor:
         along = [1] * len(shape)
@@ -186,8 +193,12 @@ class Slices(Pattern):
 class TopK(Pattern):
     """Entries of the last axis that compete within their own vector (activations, codes, chunks)."""
 
+    def fit(self, shape: tuple[int, ...], where: str = "") -> None:
+        if not shape:
+            raise PatternError(f'{self} needs a tensor of vectors; {_named(where)} has no axes. Use pattern="layer".')
+
     def units(self, scores: Tensor) -> Tensor:
-        return scores.reshape(-1, scores.shape[-1])
+        return scores.reshape(math.prod(scores.shape[:-1]), scores.shape[-1])
 
     def spread(self, kept: Tensor, shape: tuple[int, ...]) -> Tensor:
         return kept.reshape(shape)
@@ -205,6 +216,12 @@ class AbsTopK(TopK):
 
     def __str__(self) -> str:
         return "abs-topk"
+
+
+def _mean(scores: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The mean in at least single precision: whole numbers have none of their own, and half ones would make ties of it."""
+    own = scores.dtype in (torch.float32, torch.float64)
+    return scores.mean(axes, dtype=scores.dtype if own else torch.float64)
 
 
 def _named(where: str) -> str:

@@ -17,12 +17,17 @@ _METHODS: dict[str, type[Method]] = {}
 def register(method: M) -> M:
     """Class decorator: make a method known by its `slug`. Raises MethodError for a slug that is taken or empty."""
     taken = _METHODS.get(method.slug)
-    if not method.slug or (taken is not None and taken.__qualname__ != method.__qualname__):
+    # The same class may come twice (its module reloaded); another one of the same name may not.
+    if not method.slug or (taken is not None and _home(taken) != _home(method)):
         raise MethodError(
             f'{method.__name__} needs a slug of its own; "{method.slug}" is {"empty" if not method.slug else "taken"}.'
         )
     _METHODS[method.slug] = method
     return method
+
+
+def _home(method: type[Method]) -> tuple[str, str]:
+    return method.__module__, method.__qualname__
 
 
 def methods() -> dict[str, type[Method]]:

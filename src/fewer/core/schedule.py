@@ -36,7 +36,7 @@ class Schedule:
         """Density in force at `step` (0-based). Raises ScheduleError for a negative step."""
         if step < 0:
             raise ScheduleError(f"a step must be at least 0, not {step}.")
-        if step <= self.begin and self.finish > self.begin:
+        if step < self.begin or step == self.begin < self.finish:
             return self.start
         if step >= self.finish:
             return self.end

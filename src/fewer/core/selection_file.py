@@ -48,5 +48,5 @@ def load_selections(path: str | Path) -> Selections:
                     for name, entry in about.items()
                 }
             )
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise SelectionError(f"{path} cannot be read as selections: {error}") from None

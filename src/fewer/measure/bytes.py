@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _GROUPS = (2, 4, 8, 16)
 _BLOCKS = (4, 8, 16, 32, 64, 128)
+_HEAD = 128  # rows looked at first; a multiple of every block
 
 
 def disk_bytes(path: str | os.PathLike[str]) -> int:
@@ -63,7 +64,7 @@ def storage_forms(mask: Bool[Tensor, "rows columns ..."], value_bits: int = 32) 
         raise MeasureError(f"value_bits is {value_bits}; a value has at least 1 bit.")
     mask = mask.flatten(1)
     rows, columns = mask.shape
-    kept = int(mask.sum())
+    kept = int(mask.count_nonzero())
     forms = {
         "dense": _whole(mask.numel() * value_bits),
         "bitmask": _whole(mask.numel()) + _whole(kept * value_bits),
@@ -79,7 +80,9 @@ def _n_of_m(mask: Bool[Tensor, "rows columns"], value_bits: int) -> dict[str, in
     found = {}
     for m in _GROUPS:
         if mask.shape[1] % m == 0:
-            n = max(1, int(mask.unflatten(1, (-1, m)).sum(-1).max()))
+            # The first rows rule most masks out.
+            n = _most(mask[:_HEAD], m)
+            n = max(1, _most(mask, m)) if 2 * n <= m else m
             if 2 * n <= m:
                 slots = mask.numel() // m * n
                 found[f"{n}:{m}"] = _whole(slots * value_bits) + _whole(slots * math.ceil(math.log2(m)))
@@ -90,13 +93,26 @@ def _blocks(mask: Bool[Tensor, "rows columns"], kept: int, value_bits: int) -> d
     found = {}
     for b in _BLOCKS:
         if mask.shape[0] % b == 0 and mask.shape[1] % b == 0:
-            tiles = mask.unflatten(1, (-1, b)).unflatten(0, (-1, b)).transpose(1, 2).flatten(2)
-            opened = tiles.any(-1)
-            if not bool((opened == tiles.all(-1)).all()):
+            if _opened(mask[:_HEAD], b) is None:
                 break  # a larger tile is made of these
+            opened = _opened(mask, b)
+            if opened is None:
+                break
             rows, columns = opened.shape
             found[f"block {b}x{b}"] = _csr(kept, value_bits, entries=kept // b**2, rows=rows, columns=columns)
     return _smallest(found)
+
+
+def _most(mask: Bool[Tensor, "rows columns"], m: int) -> int:
+    """Most kept of any m consecutive inputs."""
+    return int(mask.unflatten(1, (-1, m)).count_nonzero(-1).max())
+
+
+def _opened(mask: Bool[Tensor, "rows columns"], b: int) -> Bool[Tensor, "rows columns"] | None:
+    """Which b x b tiles are kept; None where one is neither kept nor dropped whole."""
+    tiles = mask.unflatten(1, (-1, b)).unflatten(0, (-1, b)).transpose(1, 2).flatten(2)
+    opened = tiles.any(-1)
+    return opened if bool((opened == tiles.all(-1)).all()) else None
 
 
 def _csr(kept: int, value_bits: int, entries: int, rows: int, columns: int) -> int:
