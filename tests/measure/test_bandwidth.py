@@ -1,6 +1,7 @@
 import pytest
 
-from fewer.measure import MeasureError, bandwidth, limit_share
+from fewer.errors import MeasureError
+from fewer.measure import bandwidth, limit_share
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from fewer.measure import MeasureError, disk_bytes, storage_forms
+from fewer.errors import MeasureError
+from fewer.measure import disk_bytes, storage_forms
 
 
 def random_mask(rows, columns, density, seed=0):

@@ -8,7 +8,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from fewer.measure import MeasureError, count
+from fewer.errors import MeasureError
+from fewer.measure import count
 
 
 def small_llama(**keywords):

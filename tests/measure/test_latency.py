@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from fewer.measure import MeasureError, Rotation, Timing, interleaved, last_cache_bytes, ratio
+from fewer.errors import MeasureError
+from fewer.measure import Rotation, Timing, interleaved, last_cache_bytes, ratio
 
 
 def test_every_candidate_runs_once_a_round_in_changing_order():

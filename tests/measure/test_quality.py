@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from fewer.measure import MeasureError, classification, perplexity, quality, windows
+from fewer.errors import MeasureError
+from fewer.measure import classification, perplexity, quality, windows
 
 
 @pytest.fixture(scope="module")

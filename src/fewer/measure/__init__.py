@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fewer.errors import MeasureError
     from fewer.measure.bandwidth import limit_share, multiply_add_rate, read_bandwidth
     from fewer.measure.bytes import disk_bytes, storage_forms
     from fewer.measure.cache import last_cache_bytes
@@ -22,7 +21,6 @@ _HOMES = {
     "bandwidth": ("limit_share", "multiply_add_rate", "read_bandwidth"),
     "bytes": ("disk_bytes", "storage_forms"),
     "cache": ("last_cache_bytes",),
-    "errors": ("MeasureError",),
     "flops": ("Flops", "LayerFlops", "count"),
     "latency": ("Rotation", "Timing", "interleaved", "ratio", "threads"),
     "memory": ("PeakMemory", "held_bytes", "peak_memory"),
@@ -36,7 +34,6 @@ __all__ = [
     "Flops",
     "Interval",
     "LayerFlops",
-    "MeasureError",
     "PeakMemory",
     "Perplexity",
     "Rotation",

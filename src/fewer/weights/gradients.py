@@ -38,7 +38,8 @@ def gather_gradients(
     """
     if not batches:
         raise CalibrationError("the calibration data are empty. Give at least one batch.")
-    training, wanted = model.training, {p: p.requires_grad for p in model.parameters()}
+    training = {module: module.training for module in model.modules()}
+    wanted = {p: p.requires_grad for p in model.parameters()}
     kept = {p: p.grad for p in model.parameters()}
     weights = {layer.module.weight for layer in layers.values()}
     try:
@@ -66,4 +67,5 @@ def gather_gradients(
         for parameter, requires in wanted.items():
             parameter.grad = kept[parameter]
             parameter.requires_grad_(requires)
-        model.train(training)
+        for module, was in training.items():
+            module.training = was

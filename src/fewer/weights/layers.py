@@ -46,6 +46,25 @@ class Layer:
         weight = self.module.weight.detach()
         weight.copy_((matrix.t() if self._transposed else matrix).reshape(weight.shape))
 
+    @property
+    def view(self) -> tuple[Any, ...]:
+        """How the module reads its input: layers of one view see the same rows of the same tensor."""
+        if isinstance(self.module, nn.Conv1d | nn.Conv2d):
+            conv = self.module
+            return conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.padding_mode
+        return ()
+
+    def check_view(self) -> None:
+        """Raise PatternError when the matrix multiplies no rows of inputs, so that a calibration walk has nothing to see."""
+        advice = f'Use method="magnitude", or exclude="{self.name}".'
+        if isinstance(self.module, nn.Embedding):
+            raise PatternError(f"{self.name} is an embedding, which reads indices; calibrated scores need inputs. {advice}")
+        if getattr(self.module, "groups", 1) != 1:
+            raise PatternError(
+                f"{self.name} is a convolution in {self.module.groups} groups, whose outputs see different inputs; calibrated "
+                f"scores need one input. {advice}"
+            )
+
     def as_stored(self, mask: Tensor) -> Tensor:
         """A mask over the matrix, in the shape of the module's own weight."""
         return (mask.t() if self._transposed else mask).reshape(self.module.weight.shape)
@@ -54,25 +73,21 @@ class Layer:
         """A module input as rows that the matrix multiplies: one for each token, or for each output position of a convolution.
 
         Raises:
-            PatternError: for a grouped convolution, whose outputs do not share inputs.
+            PatternError: as `check_view`.
         """
+        self.check_view()
         if isinstance(self.module, nn.Conv1d | nn.Conv2d):
             return self._patches(x)
         return x.reshape(-1, x.shape[-1]).float()
 
     def _patches(self, x: Tensor) -> Tensor:
         conv = self.module
-        if conv.groups != 1:
-            raise PatternError(
-                f"{self.name} is a convolution in {conv.groups} groups, whose outputs see different inputs; calibrated scores "
-                f'need one input. Use method="magnitude", or exclude="{self.name}".'
-            )
+        padded = nn.functional.pad(x.float(), conv._reversed_padding_repeated_twice, _padding_mode(conv))
         if isinstance(conv, nn.Conv1d):
-            x = x.unsqueeze(-2)
+            padded = padded.unsqueeze(-2)
             kernel, stride, dilation = (1, *conv.kernel_size), (1, *conv.stride), (1, *conv.dilation)
         else:
             kernel, stride, dilation = conv.kernel_size, conv.stride, conv.dilation
-        padded = nn.functional.pad(x.float(), conv._reversed_padding_repeated_twice, _padding_mode(conv))
         columns = nn.functional.unfold(padded, kernel, dilation=dilation, stride=stride)
         return columns.transpose(1, 2).reshape(-1, columns.shape[1])
 
@@ -83,8 +98,8 @@ def _padding_mode(conv: Any) -> str:
 
 def find_layers(
     model: nn.Module,
-    include: Iterable[str] = ("*",),
-    exclude: Iterable[str] = (),
+    include: str | Iterable[str] = ("*",),
+    exclude: str | Iterable[str] = (),
     embeddings: bool = False,
 ) -> dict[str, Layer]:
     """The prunable layers of `model` by dotted name, in the order of definition.
@@ -93,12 +108,13 @@ def find_layers(
     `include` names it, and so does a weight that is tied to one already taken.
 
     Args:
-        include, exclude: shell patterns over dotted names (`*.down_proj`).
+        include, exclude: a shell pattern over dotted names (`*.down_proj`), or several.
 
     Raises:
-        ModelError: when nothing is left; the message lists what there was.
+        ModelError: when nothing is left; the message lists what there was. Also for a weight that is computed from others (a
+            held mask, weight norm): what is written to it would be lost.
     """
-    include, exclude = tuple(include), tuple(exclude)
+    include, exclude = ((names,) if isinstance(names, str) else tuple(names) for names in (include, exclude))
     head = _output_head(model)
     taken: set[int] = set()
     found, seen_names = {}, []
@@ -109,6 +125,11 @@ def find_layers(
         wanted = _matches(name, include) and not _matches(name, exclude)
         if module is head and not any(name == pattern for pattern in include):
             wanted = False
+        if wanted and not isinstance(module.weight, nn.Parameter):
+            raise ModelError(
+                f"{name} computes its weight (a held mask, weight norm, ...), so that pruning it would be lost. Make it plain "
+                f'first (`release` for masks), or exclude="{name}".'
+            )
         key = id(module.weight)
         if wanted and key not in taken:
             taken.add(key)

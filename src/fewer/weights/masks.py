@@ -34,7 +34,7 @@ def hold(model: nn.Module, selections: Mapping[str, Selection]) -> nn.Module:
     """
     modules = {name: _module(model, name, selection) for name, selection in selections.items()}
     for name, module in modules.items():
-        mask = selections[name].mask.to(module.weight.device)
+        mask = selections[name].mask.to(module.weight.device, copy=True)  # the caller's stays his own
         held = _held(module)
         if held is None:
             parametrize.register_parametrization(module, "weight", Masked(mask))
@@ -62,7 +62,9 @@ def apply(model: nn.Module, selections: Mapping[str, Selection]) -> nn.Module:
     modules = {name: _module(model, name, selection) for name, selection in selections.items()}
     with torch.no_grad():
         for name, module in modules.items():
-            module.weight.masked_fill_(~selections[name].mask.to(module.weight.device), 0)
+            held = _held(module)
+            stored = module.weight if held is None else module.parametrizations.weight.original
+            stored.masked_fill_(~selections[name].mask.to(module.weight.device), 0)
     return model
 
 

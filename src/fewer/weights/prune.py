@@ -53,10 +53,10 @@ def prune(
     *,
     density: float = 0.5,
     pattern: str | Pattern | None = None,
-    calibration: Tensor | Sequence[Batch] | None = None,
+    calibration: Tensor | Batch | Sequence[Batch] | None = None,
     allocation: str | Allocation | None = None,
-    include: Iterable[str] = ("*",),
-    exclude: Iterable[str] = (),
+    include: str | Iterable[str] = ("*",),
+    exclude: str | Iterable[str] = (),
     embeddings: bool = False,
     mode: Mode = "layer",
     loss: Loss = language_model_loss,
@@ -73,7 +73,7 @@ def prune(
         pruner: a method's slug ("random:SLUG" is its random twin) or a `Pruner`.
         density: share of the weights KEPT, in [0, 1].
         pattern: such as "row", "layer", "global", "2:4", "block:16x16"; the method's own when None, and so for `seed`.
-        calibration: token ids [sequences, length], or a sequence of batches that the model is called with.
+        calibration: token ids [sequences, length], a mapping of keywords, or a sequence of batches (see `walk`).
         allocation: how the density is shared over layers: "uniform", "uniform+", "erk", "erk+", "global", "mass".
         include, exclude: shell patterns over layer names.
         embeddings: prune embeddings too.
@@ -91,9 +91,10 @@ def prune(
     batches = as_batches(calibration)
     check(pruner, layers, density, batches)
     run = _Walker(model, pruner, layers, batches, mode, loss)
-    densities = allocation.densities({name: layer.shape for name, layer in layers.items()}, density, run.scores(allocation))
+    shapes = {name: tuple(layer.module.weight.shape) for name, layer in layers.items()}  # ERK counts a kernel's sides
+    densities = allocation.densities(shapes, density, run.scores(allocation))
 
-    selections = Selections.reserved({name: tuple(layer.module.weight.shape) for name, layer in layers.items()})
+    selections = Selections.reserved(shapes)
     reports: list[PrunedLayer] = []
 
     def visit(layer: Layer, seen: Seen) -> None:
@@ -170,11 +171,17 @@ def resolve(pruner: str | Pruner, pattern: str | Pattern | None = None, seed: in
     return dataclasses.replace(found, **changes)
 
 
-def as_batches(calibration: Tensor | Sequence[Batch] | None) -> list[Batch]:
-    """One batch for each sequence of a tensor of token ids [sequences, length]; other sequences as they are."""
+def as_batches(calibration: Tensor | Batch | Sequence[Batch] | None) -> list[Batch]:
+    """One batch for each sequence of a tensor of token ids [sequences, length]; a mapping is one batch; others as they are."""
     if calibration is None:
         return []
+    if isinstance(calibration, Mapping):
+        return [calibration]
     if isinstance(calibration, Tensor):
+        if calibration.ndim < 2 and calibration.numel():
+            raise CalibrationError(
+                f"calibration data are [sequences, length], not of shape {tuple(calibration.shape)}. One sequence is x[None]."
+            )
         return list(calibration.split(1)) if calibration.numel() else []
     return list(calibration)
 
@@ -194,6 +201,9 @@ def check(pruner: Pruner, layers: Mapping[str, Layer], density: float, batches: 
             f"{pruner.slug} needs calibration data and got none. Pass calibration=token ids [sequences, length], "
             'or use a method without data: "magnitude", "random".'
         )
+    if pruner.walks and not issubclass(pruner.statistics, Gradient):
+        for layer in layers.values():
+            layer.check_view()
     for number, batch in enumerate(batches):
         tensors = [batch] if isinstance(batch, Tensor) else batch.values() if isinstance(batch, Mapping) else batch
         for tensor in tensors:

@@ -71,19 +71,19 @@ def _write(model: Any, folder: Path, tokenizer: Any) -> None:
 
 def _swap(made: Path, folder: Path) -> None:
     """Put `made` where `folder` is; the old content goes only when the new one is in place."""
-    old = None
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
-        folder.replace(old / "was")
-    try:
+    if not folder.exists():
         made.replace(folder)
-    except OSError:
-        if old is not None:
+        return
+    old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
+    try:
+        folder.replace(old / "was")
+        made.replace(folder)
+    except BaseException:  # an interrupt, too, must not cost the old content
+        if (old / "was").exists() and not folder.exists():
             (old / "was").replace(folder)
         raise
     finally:
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def reapply(model: nn.Module, folder: str | Path) -> nn.Module:

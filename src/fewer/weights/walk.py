@@ -66,8 +66,8 @@ def _by_layer(model: nn.Module, layers: Mapping[str, Layer], relay: Relay, gathe
         layer.module.register_forward_pre_hook(lambda _, args, name=name: relay.wait(name, args[0]))
         for name, layer in layers.items()
     ]
-    inputs: list[weakref.ref] = []  # weak: the last layer's inputs must not outlive it
-    seen = None
+    inputs: list[tuple[weakref.ref, int]] = []  # weak: the last layer's inputs must not outlive it
+    seen, view = None, None
     visited = set()
     try:
         for name, arrived in relay.stops():
@@ -76,14 +76,18 @@ def _by_layer(model: nn.Module, layers: Mapping[str, Layer], relay: Relay, gathe
             visited.add(name)
             layer = layers[name]
             # Query, key and value read one tensor: what was gathered for the first serves all of them.
-            if seen is not None and all(x is last() for x, last in zip(arrived, inputs, strict=True)):
+            if (
+                seen is not None
+                and layer.view == view
+                and all(_version(x) == was and x is last() for x, (last, was) in zip(arrived, inputs, strict=True))
+            ):
                 seen = seen.named(name)
             else:
                 seen = gather(name, layer.shape[1])
                 for x in arrived:
                     seen.update(layer.rows(x))
                 del x
-            inputs = [weakref.ref(x) for x in arrived]
+            inputs, view = [(weakref.ref(x), _version(x)) for x in arrived], layer.view
             arrived.clear()
             yield layer, seen
     finally:
@@ -92,16 +96,28 @@ def _by_layer(model: nn.Module, layers: Mapping[str, Layer], relay: Relay, gathe
             hook.remove()
 
 
+def _version(x: Tensor) -> int:
+    """Counts what was written into `x` in place; torch does not count it for tensors of inference mode."""
+    return -1 if x.is_inference() else x._version
+
+
 def _by_block(model: nn.Module, layers: Mapping[str, Layer], relay: Relay, gather: type[Seen]) -> Generator[tuple[Layer, Seen]]:
     homes = {name: _block_of(name, find_blocks(model)) for name in layers}
     gathered: dict[str, Seen] = {}
-    originals: list[nn.Module] = []
+    patched: list[tuple[nn.Module, Any]] = []
+    visited: set[str] = set()
 
     def gathering(block_name: str, block: nn.Module) -> Callable:
         mine = {name: layer for name, layer in layers.items() if homes[name] == block_name}
         original = block.forward
 
         def forward(*args, **kwargs):
+            if block_name in visited:  # a block that is called again (shared weights) is pruned by its first inputs
+                return original(*args, **kwargs)
+            if block_name in mine:  # a layer outside every block: its own hooks have run before its forward
+                _gatherer(gathered, gather, mine[block_name])(block, args)
+                relay.wait(block_name)
+                return original(*args, **kwargs)
             hooks = [layer.module.register_forward_pre_hook(_gatherer(gathered, gather, layer)) for layer in mine.values()]
             try:
                 original(*args, **kwargs)
@@ -116,15 +132,18 @@ def _by_block(model: nn.Module, layers: Mapping[str, Layer], relay: Relay, gathe
     try:
         for block_name in dict.fromkeys(homes.values()):
             block = model.get_submodule(block_name)
+            patched.append((block, vars(block).get("forward")))  # accelerate, for one, keeps a forward of its own there
             block.forward = gathering(block_name, block)
-            originals.append(block)
         for block_name, _ in relay.stops():
+            visited.add(block_name)
             for name in [name for name in gathered if homes[name] == block_name]:
                 yield layers[name], gathered.pop(name)
     finally:
         relay.close()
-        for block in originals:
+        for block, own in patched:
             del block.forward
+            if own is not None:
+                block.forward = own
 
 
 def _gatherer(gathered: dict[str, Seen], gather: type[Seen], layer: Layer) -> Callable:
@@ -165,7 +184,7 @@ def _call(model: nn.Module, batch: Batch) -> None:
 @contextlib.contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
     """Dropout off and no key-value cache while walking; restored afterwards."""
-    training = model.training
+    training = {module: module.training for module in model.modules()}
     config: Any = getattr(model, "config", None)
     cached = getattr(config, "use_cache", None)
     model.eval()
@@ -174,6 +193,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        model.train(training)
+        for module, was in training.items():
+            module.training = was
         if cached:
             config.use_cache = cached

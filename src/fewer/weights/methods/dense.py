@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from fewer.core import register
+from fewer.core import Budget, Density, register
 from fewer.core.method import Kind
-from fewer.weights.pruner import Pruner
+from fewer.weights.pruner import Pruned, Pruner
 
 
 @register
@@ -21,3 +21,6 @@ class Dense(Pruner):
 
     def score(self, weight: Float[Tensor, "out in"], seen: Any) -> Float[Tensor, "out in"]:
         return weight.new_ones(weight.shape)
+
+    def prune(self, weight: Float[Tensor, "out in"], seen: Any, budget: Budget) -> Pruned:
+        return super().prune(weight, seen, Density(1))
