@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from fewer.errors import MeasureError
 from fewer.measure import (
     Interval,
-    MeasureError,
     bootstrap_interval,
     paired_difference,
     pareto_front,
