@@ -20,7 +20,7 @@ def main_job() -> None:
     from rich.console import Console
 
     from fewer.cli.progress import cell_progress
-    from fewer.compare.lessons import card
+    from fewer.compare.lessons import Card, card
     from fewer.compare.terminal import card_table
 
     planned, folder = plan()
@@ -30,7 +30,11 @@ def main_job() -> None:
     results.save(folder)
     page = results.html(folder / "report.html")
     results.show()
-    Console().print(card_table(card(results)))
+    mildest = max(results.budgets)
+    warned = Card(tuple(i for i in card(results).items if i.verdict in ("warn", "fail") and i.budget == mildest))
+    console = Console()
+    console.print(f"\nWhat the ten lessons warn of at density {mildest:g} (the whole card is in the report):")
+    console.print(card_table(warned))
     print(f"\nReport: {page.resolve().as_uri()}", file=sys.stderr)
     print("Next: fewer list, fewer prune --help, fewer reproduce one-shot-pruning", file=sys.stderr)
 

@@ -5,6 +5,9 @@ from fewer.compare.lessons.readings import Estimate, Readings, Subject, differen
 from fewer.compare.lessons.write import Judge, computed, stated
 
 
+SAME = 0.005  # densities of layers whose counts were rounded
+
+
 def small_dense(subject: Subject) -> list[Item]:
     """Item 1. Fails when the whole interval says worse than a small dense network; passes only when it says better."""
     if subject.facts.pattern == "dense":
@@ -32,9 +35,10 @@ def random_masks(subject: Subject) -> list[Item]:
             return "warn", "random masks do better"
         return ("pass", "") if worst > 0 else ("warn", "not told apart from random masks")
 
-    twins = [arm for arm, facts in subject.results.arms.items() if facts.twin_of == subject.arm]
-    same = subject.read("random_same_ratios") or (subject.of_arm(twins[0]) if twins else {})
-    found = {"gap_random_same_ratios": same, "gap_random_uniform": subject.read("random_uniform")}
+    found = {
+        "gap_random_same_ratios": subject.read("random_same_ratios") or _random_arm(subject, same=True),
+        "gap_random_uniform": subject.read("random_uniform") or _random_arm(subject, same=False),
+    }
     return [_gap(subject, 7, name, names[name], readings, judge) for name, readings in found.items()]
 
 
@@ -51,6 +55,28 @@ def training_length(subject: Subject) -> list[Item]:
         computed(subject, 8, "gap_at_equal_epochs", epochs, "dense_equal_epochs", unit, judge),
         computed(subject, 8, "gap_at_equal_flops", flops, "at_equal_flops and dense_at_equal_flops", unit, judge),
     ]
+
+
+def _random_arm(subject: Subject, same: bool) -> Readings:
+    """The arm's own twin, or a plain random arm of its pattern: with the same density in every layer, or one for all layers."""
+    arms = subject.results.arms.items()
+    twins = [arm for arm, facts in arms if facts.twin_of == subject.arm and same]
+    plain = [
+        arm
+        for arm, facts in arms
+        if facts.kind == "random" and not facts.twin_of and facts.pattern == subject.facts.pattern
+        if _alike(subject.ratios(arm), subject.ratios(subject.arm) if same else None)
+    ]
+    chosen = [*twins, *plain]
+    return subject.of_arm(chosen[0]) if chosen else {}
+
+
+def _alike(ratios: dict[str, float], others: dict[str, float] | None) -> bool:
+    """Are layer densities the same as the others, or (None) as each other? To within the rounding of whole counts."""
+    if not ratios:
+        return False
+    beside = dict.fromkeys(ratios, next(iter(ratios.values()))) if others is None else others
+    return ratios.keys() == beside.keys() and all(abs(ratio - beside[name]) < SAME for name, ratio in ratios.items())
 
 
 def _gap(subject: Subject, number: int, name: str, needs: str, other: Readings, judge: Judge) -> Item:

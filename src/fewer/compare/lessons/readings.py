@@ -110,6 +110,12 @@ class Subject:
         """The main quality of another arm at the same budget."""
         return _read(self.results.of(arm, self.budget), self.measure)
 
+    def ratios(self, arm: str) -> dict[str, float]:
+        """Density of every layer of an arm at the same budget, where its rows say so."""
+        rows = self.results.of(arm, self.budget)
+        layers = rows[0].detail.get("layers", []) if rows else []
+        return {layer["name"]: layer["density"] for layer in layers}
+
 
 def _read(rows: list[Row], name: str) -> Readings:
     found = {}
