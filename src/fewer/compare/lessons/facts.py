@@ -30,6 +30,7 @@ FACTS = {
 """Name -> meaning, for `detail["facts"]` of a `Row`: one number each, all optional.
 
 A fact that is not there is looked for among the row's qualities and costs; one that ends in `_dense`, or is subtracted
-from (item 9), in the dense arm's row of the same seed. Item 7 takes the arm's twin, or a
-plain random arm of its pattern whose `layers` have the same densities, where the two facts are not given. `detail["detected"]` may hold {layer: `fewer.core.detect` of its mask} (item 2).
+from (item 9), in the dense arm's row of the same seed. Where the two facts of item 7 are not given it takes the arm's twin,
+or a plain random arm of its pattern whose `layers` have the same densities. `detail["detected"]` may hold
+{layer: `fewer.core.detect` of its mask} (item 2).
 """

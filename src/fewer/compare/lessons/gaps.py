@@ -4,7 +4,6 @@ from fewer.compare.lessons.item import Item, Verdict
 from fewer.compare.lessons.readings import Estimate, Readings, Subject, difference, paired
 from fewer.compare.lessons.write import Judge, computed, stated
 
-
 SAME = 0.005  # densities of layers whose counts were rounded
 
 
