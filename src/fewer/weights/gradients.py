@@ -52,7 +52,7 @@ def gather_gradients(
                 value = loss(model, batch)
                 if not value.isfinite():
                     raise CalibrationError(
-                        f"the loss on the calibration data is {float(value)}; look at the data and the weights."
+                        f"the loss on the calibration data is {float(value.detach())}; look at the data and the weights."
                     )
                 value.backward()
         gathered = {}
