@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from fewer.compare.result import Results
 from fewer.compare.task import Direction
+from fewer.errors import MethodError
 from fewer.measure.statistics import Interval, paired_difference
 
 Verdict = Literal["confirmed", "refuted", "inconclusive"]
@@ -46,6 +47,10 @@ class Below(Rule):
     at: tuple[float, ...]
     margin: float = 0.0
     ratio: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.at:
+            raise MethodError(f"a rule on {self.measure} needs at least one density to hold at.")
 
     def judge(self, results: Results) -> Judgement:
         return _weakest([self._at(results, budget) for budget in self.at])
@@ -90,6 +95,10 @@ class AllOf(Rule):
     """Every part: confirmed when all are, refuted when one is."""
 
     parts: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise MethodError("all_of needs at least one rule.")
 
     def judge(self, results: Results) -> Judgement:
         return _weakest([part.judge(results) for part in self.parts])

@@ -1,5 +1,7 @@
 """The run store: finished cells, one JSON line each, appended and synced. A kill loses the running cell at most."""
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -43,7 +45,8 @@ class Store:
             ) from None
         try:
             self._read()
-            self._file = self.path.open("ab")
+            # Unbuffered: what could not be written must not be tried again when the file is closed.
+            self._file = self.path.open("ab", buffering=0)
         except BaseException:
             self._lock.release()
             raise
@@ -63,13 +66,14 @@ class Store:
     def put(self, key: str, measurement: Measurement, seconds: float) -> None:
         """Append one cell; on disk when this returns. Raises StoreError when the disk is full or gone."""
         line = json.dumps({"key": key, "seconds": seconds, **asdict(measurement)}).encode() + b"\n"
-        end = self._file.tell()
+        end = os.fstat(self._file.fileno()).st_size
         try:
-            self._file.write(line)
-            self._file.flush()
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file.fileno())
         except OSError as error:
-            os.truncate(self.path, end)
+            with contextlib.suppress(OSError):  # else the cut-off line is dropped when the store is opened again
+                os.truncate(self.path, end)
             raise StoreError(f"{self.path} cannot be written: {error.strerror or error}. Finished cells are kept.") from None
         self._cells[key] = (measurement, seconds)
 
