@@ -14,9 +14,9 @@ test = spread_windows(tokens_of(tokenizer, default_text("test").text), length=25
 
 before = perplexity(model, test).perplexity
 fewer.prune(model, "wanda", density=0.5, calibration=calibration)
-fewer.save(model, "pruned", tokenizer, overwrite=True)
+fewer.save(model, "runs/pruned", tokenizer, overwrite=True)  # 540 MB: the zeros are stored
 
-again = AutoModelForCausalLM.from_pretrained("pruned")
+again = AutoModelForCausalLM.from_pretrained("runs/pruned")
 after = perplexity(again, test).perplexity
 print(f"kept {model.fewer.selections.density:.1%} of {model.fewer.selections.size:,} weights")
 print(f"perplexity on {len(test)} windows: {before:.1f} dense, {after:.1f} pruned")

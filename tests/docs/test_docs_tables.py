@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from fewer.compare.result import Results
 from fewer.compare.rules import lower
 from fewer.compare.task import Measurement, Task
 from fewer.core import ALLOCATIONS, parse_pattern
+from fewer.core.registry import GROUP
 from fewer.measure.benchmark import Point
 from fewer.weights.methods import Dense, Magnitude, Random
 
@@ -103,6 +105,11 @@ def test_the_allocations_are_all_there():
 def test_the_ten_questions_are_the_cards():
     rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", section("docs/comparisons.md", "The ten-lessons card"), re.MULTILINE)
     assert {int(number): question for number, question in rows} == QUESTIONS
+
+
+def test_the_entry_point_group_is_the_registrys():
+    fragment = re.search(r"^```toml\n(.*?)^```", TEXTS["docs/add-a-method.md"], re.MULTILINE | re.DOTALL)[1]
+    assert list(tomllib.loads(fragment)["project"]["entry-points"]) == [GROUP]
 
 
 def test_the_fields_of_list():
