@@ -63,7 +63,7 @@ def prune(
         density=density,
         calibration=tokens,
         allocation=allocation,
-        include=include or ("*",),
+        include=include or "*",
         exclude=exclude or (),
         mode=mode,  # type: ignore[arg-type]
         progress=_dots(method),

@@ -75,7 +75,7 @@ def prune(
         pattern: such as "row", "layer", "global", "2:4", "block:16x16"; the method's own when None, and so for `seed`.
         calibration: token ids [sequences, length], a mapping of keywords, or a sequence of batches (see `walk`).
         allocation: how the density is shared over layers: "uniform", "uniform+", "erk", "erk+", "global", "mass".
-        include, exclude: shell patterns over layer names.
+        include, exclude: one or more shell patterns over layer names ("*.down_proj").
         embeddings: prune embeddings too.
         mode: see `walk`.
         loss: for gradient scores; f(model, batch) -> scalar.
