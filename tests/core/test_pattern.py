@@ -20,6 +20,8 @@ from fewer.errors import PatternError
         ("neuron", Slices(0)),
         ("channel", Slices(0)),
         ("column", Slices(1)),
+        ("slice:-1", Slices(-1)),
+        ("slice:2", Slices(2)),
         ("head:64", Slices(0, 64)),
         ("head:64:1", Slices(1, 64)),
         ("head:64:-1", Slices(-1, 64)),

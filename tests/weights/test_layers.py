@@ -104,6 +104,7 @@ def test_a_matrix_is_read_and_written_whatever_the_module_stores(module):
         (nn.Conv2d(3, 4, (2, 3), padding="same"), torch.randn(2, 3, 6, 7)),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Using padding")
 def test_the_matrix_times_the_rows_is_what_the_module_computes(module, x):
     layer = Layer("x", module)
     out = layer.rows(x) @ layer.matrix().t() + module.bias

@@ -125,6 +125,24 @@ def test_an_input_that_was_changed_in_place_is_seen_anew():
     torch.testing.assert_close(norms["b"], 3 * norms["a"])
 
 
+@pytest.mark.parametrize("mode", ["layer", "block"])
+def test_layers_that_are_called_by_name_are_seen_too(mode):
+    class Named(Outside):
+        def forward(self, x):
+            for block in self.blocks:
+                x = block(self.before(input=x))
+            return self.after(input=x)
+
+    model, visited = Named(), []
+    walk(model, find_layers(model), floats(2, 8), InputNorm, lambda layer, seen: visited.append(layer.name), mode)
+    assert sorted(visited) == sorted(find_layers(model))
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(CalibrationError, match='mode "blocks" is unknown; allowed: layer, block'):
+        walk(mlp(), find_layers(mlp()), floats(4, 12), InputNorm, lambda *_: None, "blocks")
+
+
 class Stopped(BaseException):
     pass
 

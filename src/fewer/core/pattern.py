@@ -228,7 +228,10 @@ def _named(where: str) -> str:
     return where or "the tensor"
 
 
-SPELLINGS = "row, layer, global, N:M (2:4), block:RxC (block:16x16), neuron, column, head:WIDTH, stripe:ROWS, topk, abs-topk"
+SPELLINGS = (
+    "row, layer, global, N:M (2:4), block:RxC (block:16x16), neuron, column, slice:AXIS, head:WIDTH, stripe:ROWS, "
+    "topk, abs-topk"
+)
 
 
 def parse_pattern(text: str | Pattern) -> Pattern:
@@ -258,6 +261,8 @@ def parse_pattern(text: str | Pattern) -> Pattern:
         return Block(int(match[1]), int(match[2]), "row" if match[3] else "layer")
     if match := re.fullmatch(r"head:(\d+)(?::(-?\d+))?", text):
         return Slices(int(match[2] or 0), int(match[1]))
+    if match := re.fullmatch(r"slice:(-?\d+)", text):
+        return Slices(int(match[1]))
     if match := re.fullmatch(r"stripe:(\d+)", text):
         return Stripe(int(match[1]))
     raise PatternError(f'pattern "{text}" is unknown; allowed: {SPELLINGS}.')

@@ -41,8 +41,10 @@ def walk(
     The forward ends at the last layer visited. Memory: of every batch, the activations that its forward holds at one layer.
 
     Raises:
-        CalibrationError: no batches, statistics that are not finite, or layers that no batch reached.
+        CalibrationError: an unknown mode, no batches, statistics that are not finite, or layers that no batch reached.
     """
+    if mode not in ("layer", "block"):
+        raise CalibrationError(f'the walk\'s mode "{mode}" is unknown; allowed: layer, block.')
     if not batches:
         raise CalibrationError("the calibration data are empty. Give at least one batch, better some thousand tokens.")
     relay = Relay([partial(_call, model, batch) for batch in batches])
@@ -63,7 +65,9 @@ def walk(
 
 def _by_layer(model: nn.Module, layers: Mapping[str, Layer], relay: Relay, gather: type[Seen]) -> Generator[tuple[Layer, Seen]]:
     hooks = [
-        layer.module.register_forward_pre_hook(lambda _, args, name=name: relay.wait(name, args[0]))
+        layer.module.register_forward_pre_hook(
+            lambda _, args, kwargs, name=name: relay.wait(name, _input(args, kwargs)), with_kwargs=True
+        )
         for name, layer in layers.items()
     ]
     inputs: list[tuple[weakref.ref, int]] = []  # weak: the last layer's inputs must not outlive it
@@ -96,6 +100,11 @@ def _by_layer(model: nn.Module, layers: Mapping[str, Layer], relay: Relay, gathe
             hook.remove()
 
 
+def _input(args: tuple, kwargs: dict[str, Any]) -> Tensor:
+    """A layer has one input, whether it is called by place or by name."""
+    return args[0] if args else next(iter(kwargs.values()))
+
+
 def _version(x: Tensor) -> int:
     """Counts what was written into `x` in place; torch does not count it for tensors of inference mode."""
     return -1 if x.is_inference() else x._version
@@ -115,10 +124,13 @@ def _by_block(model: nn.Module, layers: Mapping[str, Layer], relay: Relay, gathe
             if block_name in visited:  # a block that is called again (shared weights) is pruned by its first inputs
                 return original(*args, **kwargs)
             if block_name in mine:  # a layer outside every block: its own hooks have run before its forward
-                _gatherer(gathered, gather, mine[block_name])(block, args)
+                _gatherer(gathered, gather, mine[block_name])(block, args, kwargs)
                 relay.wait(block_name)
                 return original(*args, **kwargs)
-            hooks = [layer.module.register_forward_pre_hook(_gatherer(gathered, gather, layer)) for layer in mine.values()]
+            hooks = [
+                layer.module.register_forward_pre_hook(_gatherer(gathered, gather, layer), with_kwargs=True)
+                for layer in mine.values()
+            ]
             try:
                 original(*args, **kwargs)
             finally:
@@ -147,10 +159,10 @@ def _by_block(model: nn.Module, layers: Mapping[str, Layer], relay: Relay, gathe
 
 
 def _gatherer(gathered: dict[str, Seen], gather: type[Seen], layer: Layer) -> Callable:
-    def hook(_module: nn.Module, args: tuple) -> None:
+    def hook(_module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         if layer.name not in gathered:
             gathered[layer.name] = gather(layer.name, layer.shape[1])
-        gathered[layer.name].update(layer.rows(args[0]))
+        gathered[layer.name].update(layer.rows(_input(args, kwargs)))
 
     return hook
 
