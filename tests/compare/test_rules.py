@@ -155,3 +155,15 @@ def test_a_rule_about_nothing_is_refused_before_any_run():
     for make in (lambda: lower("loss", "a", "b", []), lambda: Below("loss", "a", "b", ()), lambda: all_of()):
         with pytest.raises(MethodError, match="at least one"):
             make()
+
+
+def test_arms_that_no_seed_touches_are_one_measurement_each_and_decide_nothing():
+    rows = [
+        Row(arm, 0.5, seed, {"loss": value}, {}, {"shared": seed > 0})
+        for arm, value in (("a", 1.0), ("b", 2.0))
+        for seed in range(3)
+    ]
+    facts = {arm: ArmFacts("method", arm) for arm in "ab"}
+    judged = lower("loss", "a", "b", [0.5]).judge(Results("r", "r", "", {"loss": "lower"}, facts, [0.5], [0, 1, 2], rows))
+    assert judged.verdict == "inconclusive"
+    assert "not enough seeds: 1" in judged.text

@@ -97,6 +97,11 @@ class Results:
         """Paired difference arm - other over the seeds that both have, with its 95% interval."""
         return paired_difference(self.values(arm, budget, measure), self.values(other, budget, measure))
 
+    def fixed(self, arm: str, budget: float) -> bool:
+        """Does one measurement stand for all seeds of `arm`?"""
+        rows = self.of(arm, budget)
+        return len(rows) > 1 and sum(not row.detail.get("shared", False) for row in rows) == 1
+
     def costs(self) -> list[str]:
         """Names of all costs that any row carries, in order of appearance."""
         return list(dict.fromkeys(name for row in self.rows for name in row.cost))

@@ -60,6 +60,8 @@ class Below(Rule):
         if not ours.keys() & theirs.keys():
             return Judgement("inconclusive", Interval(nan, nan, nan, 0), f"{self._said(budget)}: not measured")
         effect = paired_difference(ours, theirs, log=self.ratio)
+        if results.fixed(self.arm, budget) and results.fixed(self.than, budget):
+            effect = effect._replace(n=1)  # one measurement each, however many seeds it stands for
         verdict = _verdict(effect, self.margin)
         return Judgement(verdict, effect, f"{self._said(budget)}: {_shown(effect)} -> {verdict}")
 

@@ -42,7 +42,7 @@ class InputNorm(Seen):
 
     def update(self, rows: Float[Tensor, "tokens in"]) -> None:
         super().update(rows)
-        self.squares += rows.square().sum(0)
+        self.squares = self.squares.to(rows.device) + rows.square().sum(0)
 
     @property
     def norm(self) -> Float[Tensor, " in"]:
@@ -65,7 +65,7 @@ class Hessian(Seen):
 
     def update(self, rows: Float[Tensor, "tokens in"]) -> None:
         super().update(rows)
-        self.products.addmm_(rows.t(), rows)
+        self.products = self.products.to(rows.device).addmm_(rows.t(), rows)
         self._factors.clear()
 
     @property

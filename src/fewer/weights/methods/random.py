@@ -20,4 +20,4 @@ class Random(Pruner):
     kind: ClassVar[Kind] = "random"
 
     def score(self, weight: Float[Tensor, "out in"], seen: Any) -> Float[Tensor, "out in"]:
-        return noise(weight.shape, self.seed, seen.name)
+        return noise(weight.shape, self.seed, seen.name).to(weight.device)
