@@ -38,7 +38,7 @@ def task(name: str) -> "Task":
         return LanguageModelPerplexity(
             model="tiny-bytes", text="python-topics", text_source="embedded", length=256, sequences=16, windows=16
         )
-    return LanguageModelPerplexity.on_default_text(sequences=8, windows=8)
+    return LanguageModelPerplexity.on_default_text(sequences=8, windows=5)
 
 
 def methods() -> "dict[str, type[Method]]":

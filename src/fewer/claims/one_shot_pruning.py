@@ -40,7 +40,7 @@ def tiny() -> LanguageModelPerplexity:
 
 def smollm2() -> LanguageModelPerplexity:
     """SmolLM2-135M on WikiText-2, or on the language reference."""
-    return LanguageModelPerplexity.on_default_text(sequences=8, windows=6)
+    return LanguageModelPerplexity.on_default_text(sequences=8, windows=5)
 
 
 def llama() -> LanguageModelPerplexity:
