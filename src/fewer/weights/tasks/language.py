@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fewer.compare.task import Direction, Measurement, Task
 from fewer.core import Budget, Density, Method
 from fewer.data import text
-from fewer.errors import MethodError
+from fewer.errors import CalibrationError, MethodError
 from fewer.measure.quality import perplexity
 from fewer.weights.calibration import draw_windows, spread_windows, text_of, tokens_of
 from fewer.weights.layers import find_layers
@@ -93,7 +93,7 @@ class LanguageModelPerplexity(Task):
             watch=draw_histograms(method, names[:: max(1, len(names) // DRAWN)], histograms) if seed == 0 else None,
         )
         measured = perplexity(model, subject.test)
-        cost, facts = costs(model, subject.dense, subject.test[:1, :128])
+        cost, facts = costs(model, subject.dense, subject.test[:1, :64])
         pruning = model.fewer
         return Measurement(
             quality={"perplexity": measured.perplexity, "nll": measured.nll},
@@ -113,6 +113,9 @@ class LanguageModelPerplexity(Task):
 @lru_cache(maxsize=1)
 def _subject(task: LanguageModelPerplexity) -> Subject:
     model, encode = _load(task)
+    context = getattr(model.config, "max_position_embeddings", task.length)
+    if task.length > context:
+        raise CalibrationError(f"{task.model} reads {context} tokens at once; length={task.length} is asked for. Lower it.")
     calibration, test = (encode(text_of(task.text, split)[1]) for split in ("calibration", "test"))
     return Subject(model, copy.deepcopy(model), calibration, spread_windows(test, task.length, task.windows))
 
