@@ -64,7 +64,7 @@ def prune(
         calibration=tokens,
         allocation=allocation,
         include=include or "*",
-        exclude=exclude or (),
+        exclude=[*(exclude or ()), *(("pooler.*",) if kind == "encoder" else ())],  # mean pooling never reads it
         mode=mode,  # type: ignore[arg-type]
         progress=_dots(method),
     )

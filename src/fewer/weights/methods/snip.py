@@ -17,7 +17,7 @@ class Snip(Pruner):
     """Scores |W * dL/dW| (eq. 5 without its normalisation, which no selection within a layer can see); no weight is changed.
 
     The gradient is of the model's own loss, summed over the calibration data, at the dense weights. Made for weights at
-    initialisation; on a trained model it is first-order sensitivity.
+    initialisation. On a trained model the summed gradient is near zero and says little: there it often loses to random.
     """
 
     slug: ClassVar[str] = "snip"
