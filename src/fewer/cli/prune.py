@@ -14,7 +14,7 @@ def prune(
     model: Annotated[str, typer.Argument(help="A model that `fewer models list` names, a folder, or a hub id.")],
     out: Annotated[Path, typer.Option(help="Folder to write; it appears whole or not at all.")],
     method: Annotated[
-        str, typer.Option(help="random, magnitude, wanda, sparsegpt, snip; random:sparsegpt is a twin.")
+        str, typer.Option(help="random, magnitude, wanda, sparsegpt, sparsegpt-mask, snip; random:sparsegpt is a twin.")
     ] = "wanda",
     sparsity: Annotated[float, typer.Option(help="Share of the weights that is dropped, in [0, 1].")] = 0.5,
     pattern: Annotated[

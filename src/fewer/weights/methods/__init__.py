@@ -4,7 +4,7 @@ from fewer.weights.methods.dense import Dense
 from fewer.weights.methods.magnitude import Magnitude
 from fewer.weights.methods.random import Random
 from fewer.weights.methods.snip import Snip
-from fewer.weights.methods.sparsegpt import SparseGPT
+from fewer.weights.methods.sparsegpt import SparseGPT, SparseGPTMask
 from fewer.weights.methods.wanda import Wanda
 
-__all__ = ["Dense", "Magnitude", "Random", "Snip", "SparseGPT", "Wanda"]
+__all__ = ["Dense", "Magnitude", "Random", "Snip", "SparseGPT", "SparseGPTMask", "Wanda"]

@@ -82,3 +82,13 @@ class SparseGPT(Pruner):
             total = budget.k if isinstance(budget, Count) else budget.of(per_column * width)  # type: ignore[attr-defined]
             budget = Count(total * seen.stop // width - total * seen.start // width)
         return select(scores, self.pattern, budget, seen.name).mask
+
+
+@register
+@dataclass(frozen=True)
+class SparseGPTMask(SparseGPT):
+    """SparseGPT's score alone: the mask is chosen on the dense weights, and no weight is moved."""
+
+    slug: ClassVar[str] = "sparsegpt-mask"
+
+    update: bool = False
