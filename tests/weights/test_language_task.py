@@ -88,7 +88,7 @@ def test_a_cell_measures_the_same_after_any_other():
 def test_flops_that_ran_are_those_of_the_dense_model():
     subject = language._subject(TASK)
     wanda = TASK.measure(Wanda(), Density(0.3), 0)
-    assert wanda.cost["flops_executed"] == count(subject.dense, subject.test[:1, :128]).dense
+    assert wanda.cost["flops_executed"] == count(subject.dense, subject.test[:1, : language.TIMED]).dense
 
 
 def test_windows_are_held_out_and_calibration_is_not():
@@ -124,4 +124,12 @@ def test_a_text_that_is_too_short_is_refused_with_what_it_has(asked):
 def test_windows_longer_than_the_context_are_refused():
     task = LanguageModelPerplexity(model="tiny-bytes", text="python-topics", length=512)
     with pytest.raises(CalibrationError, match=r"reads 256 tokens.*512"):
+        task.measure(Wanda(), Density(0.5), 0)
+
+
+def test_a_text_file_is_refused_because_none_of_it_is_held_out(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("some words " * 1000)
+    task = LanguageModelPerplexity(model="tiny-bytes", text=str(path), length=128)
+    with pytest.raises(CalibrationError, match="no part held out"):
         task.measure(Wanda(), Density(0.5), 0)

@@ -23,6 +23,7 @@ from fewer.weights.tasks.measured import costs, detected, draw_histograms, layer
 from fewer.weights.walk import Mode
 
 DRAWN = 12  # layers whose scores are drawn in a report
+TIMED = 64  # tokens of the forward that is timed and whose FLOPs are counted
 
 
 class Subject(NamedTuple):
@@ -93,7 +94,7 @@ class LanguageModelPerplexity(Task):
             watch=draw_histograms(method, names[:: max(1, len(names) // DRAWN)], histograms) if seed == 0 else None,
         )
         measured = perplexity(model, subject.test)
-        cost, facts = costs(model, subject.dense, subject.test[:1, :64])
+        cost, facts = costs(model, subject.dense, subject.test[:1, :TIMED])
         pruning = model.fewer
         return Measurement(
             quality={"nll": measured.nll, "perplexity": measured.perplexity},
