@@ -14,7 +14,7 @@ BUDGETS = (0.5, 0.4, 0.3)
 def main_job() -> None:
     """Prune SmolLM2-135M to 50, 60 and 70% sparsity by random, magnitude, Wanda and SparseGPT; print and write the report.
 
-    Takes about eight minutes on two cores. What is finished is kept in runs/first, and a run that is cut off goes on from
+    Takes about nine minutes on two cores. What is finished is kept in runs/first, and a run that is cut off goes on from
     there. Where the model cannot be had, a small language model that is trained here takes its place.
     """
     from rich.console import Console

@@ -113,12 +113,12 @@ class LanguageModelPerplexity(Task):
 
 @lru_cache(maxsize=1)
 def _subject(task: LanguageModelPerplexity) -> Subject:
+    if not text_of(task.text, "test")[0]:
+        raise CalibrationError(f"{task.text} is one text file, with no part held out; name a set: `fewer data list`.")
     model, encode = _load(task)
     context = getattr(model.config, "max_position_embeddings", task.length)
     if task.length > context:
         raise CalibrationError(f"{task.model} reads {context} tokens at once; length={task.length} is asked for. Lower it.")
-    if not text_of(task.text, "test")[0]:
-        raise CalibrationError(f"{task.text} is one text file, with no part held out; name a set: `fewer data list`.")
     calibration, test = (encode(text_of(task.text, split)[1]) for split in ("calibration", "test"))
     return Subject(model, copy.deepcopy(model), calibration, spread_windows(test, task.length, task.windows))
 
