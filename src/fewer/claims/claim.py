@@ -1,7 +1,5 @@
 """A claim: the sentence a paper stands for, the comparison that tests it, and the rule that decides."""
 
-import dataclasses
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fewer.compare.comparison import Comparison, Progress
-from fewer.compare.result import Results
+from fewer.compare.result import Results, finite
 from fewer.compare.rules import Judgement, Rule
 from fewer.compare.task import Task
 from fewer.core.method import Method
@@ -109,7 +107,7 @@ class Reproduction:
             "seconds": self.seconds,
             "environment": self.results.environment,
         }
-        return _finite(plain)
+        return finite(plain)
 
 
 def reproduce(
@@ -135,13 +133,3 @@ def reproduce(
         if arm in results.arms
     }
     return Reproduction(claim, scale, str(rule), results, judgement, effect, time.perf_counter() - started)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value

@@ -139,7 +139,7 @@ class Results:
 
     def to_json(self) -> str:
         """The whole of it; floats that JSON cannot hold (infinite, NaN) become null."""
-        return json.dumps(_finite(asdict(self)), allow_nan=False)
+        return json.dumps(finite(asdict(self)), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Results":
@@ -165,13 +165,14 @@ class Results:
             raise StoreError(f"{path} cannot be read: {error}. Give a folder that `fewer compare --out` wrote.") from None
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same with null for every number that JSON cannot hold, and lists for other sequences."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     return value
 
 
