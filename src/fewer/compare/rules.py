@@ -70,11 +70,15 @@ class Below(Rule):
         return f"{self.measure} of {what} at density {budget:g}"
 
     def __str__(self) -> str:
+        return self._sentence("below", self.arm, self.than)
+
+    def _sentence(self, side: str, small: str, large: str) -> str:
+        """`small` and `large` are the arms as the rule orders them; `side` is where the arm lies."""
         where = f"at density {', '.join(f'{b:g}' for b in self.at)}"
         if self.ratio:
-            return f"{self.measure} of {self.arm} is at most {self.margin:g} times that of {self.than} {where}"
+            return f"{self.measure} of {small} is at most {self.margin:g} times that of {large} {where}"
         allowed = f", within {self.margin:g}" if self.margin else ""
-        return f"{self.measure} of {self.arm} is below that of {self.than}{allowed} {where}"
+        return f"{self.measure} of {self.arm} is {side} that of {self.than}{allowed} {where}"
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,7 @@ class Above(Below):
         return Below(self.measure, self.than, self.arm, self.at, self.margin, self.ratio)._at(results, budget)
 
     def __str__(self) -> str:
-        where = f"at density {', '.join(f'{b:g}' for b in self.at)}"
-        if self.ratio:
-            return f"{self.measure} of {self.than} is at most {self.margin:g} times that of {self.arm} {where}"
-        allowed = f", within {self.margin:g}" if self.margin else ""
-        return f"{self.measure} of {self.arm} is above that of {self.than}{allowed} {where}"
+        return self._sentence("above", self.than, self.arm)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fewer.errors import CalibrationError
+from fewer.measure.evaluating import evaluating
 from fewer.weights.layers import Layer
 from fewer.weights.seen import Seen
 from fewer.weights.walk import Batch
@@ -38,16 +39,14 @@ def gather_gradients(
     """
     if not batches:
         raise CalibrationError("the calibration data are empty. Give at least one batch.")
-    training = {module: module.training for module in model.modules()}
     wanted = {p: p.requires_grad for p in model.parameters()}
     kept = {p: p.grad for p in model.parameters()}
     weights = {layer.module.weight for layer in layers.values()}
     try:
-        model.eval()
         for parameter in wanted:
             parameter.requires_grad_(parameter in weights)
             parameter.grad = None
-        with torch.enable_grad():
+        with evaluating(model), torch.enable_grad():
             for batch in batches:
                 value = loss(model, batch)
                 if not value.isfinite():
@@ -67,5 +66,3 @@ def gather_gradients(
         for parameter, requires in wanted.items():
             parameter.grad = kept[parameter]
             parameter.requires_grad_(requires)
-        for module, was in training.items():
-            module.training = was

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fewer.core import Allocation, Density, Pattern, Selection, Selections, method, parse_allocation, parse_pattern
 from fewer.core.allocation import ByMass, Global, Uniform
+from fewer.core.select import budget_of
 from fewer.errors import CalibrationError, MethodError, ModelError
 from fewer.weights.gradients import Gradient, Loss, gather_gradients, language_model_loss
 from fewer.weights.layers import Layer, check_finite, find_layers
@@ -192,11 +193,9 @@ def check(pruner: Pruner, layers: Mapping[str, Layer], density: float, batches: 
     for name, layer in layers.items():
         pruner.pattern.fit(layer.shape, name)
     if pruner.pattern.density is not None and not budget.whole:
-        from fewer.core.select import budget_of
-
         budget_of(pruner.pattern, budget)
     check_finite(layers.values())
-    if pruner.statistics is not Seen and not batches:
+    if pruner.walks and not batches:
         raise CalibrationError(
             f"{pruner.slug} needs calibration data and got none. Pass calibration=token ids [sequences, length], "
             'or use a method without data: "magnitude", "random".'

@@ -55,7 +55,3 @@ class Pruner(Method):
     def walks(self) -> bool:
         """Does it need a calibration walk?"""
         return self.statistics is not Seen
-
-    @property
-    def seeded(self) -> bool:
-        return self.kind == "random"

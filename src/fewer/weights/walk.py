@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fewer.errors import CalibrationError
+from fewer.measure.evaluating import evaluating
 from fewer.weights.layers import Layer
 from fewer.weights.relay import Relay
 from fewer.weights.seen import Seen
@@ -50,7 +51,7 @@ def walk(
     relay = Relay([partial(_call, model, batch) for batch in batches])
     missing = dict(layers)
     tour = _by_layer if mode == "layer" else _by_block
-    with torch.no_grad(), _evaluating(model), contextlib.closing(tour(model, layers, relay, gather)) as stops:
+    with torch.no_grad(), evaluating(model), _uncached(model), contextlib.closing(tour(model, layers, relay, gather)) as stops:
         for layer, seen in stops:
             seen.check()
             visit(layer, seen)
@@ -194,18 +195,14 @@ def _call(model: nn.Module, batch: Batch) -> None:
 
 
 @contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off and no key-value cache while walking; restored afterwards."""
-    training = {module: module.training for module in model.modules()}
+def _uncached(model: nn.Module) -> Iterator[None]:
+    """No key-value cache while walking; restored afterwards."""
     config: Any = getattr(model, "config", None)
     cached = getattr(config, "use_cache", None)
-    model.eval()
     if cached:
         config.use_cache = False
     try:
         yield
     finally:
-        for module, was in training.items():
-            module.training = was
         if cached:
             config.use_cache = cached
