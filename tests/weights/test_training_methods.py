@@ -18,9 +18,9 @@ from fewer.weights.training.methods import (
     GradualMagnitude,
     MagnitudeFinetuned,
     NeuronsFinetuned,
+    RandomPruning,
     RigL,
     SmallDense,
-    Static,
 )
 from fewer.weights.training.moment import active, full, maskable
 from fewer.weights.training.problem import Recipe
@@ -29,8 +29,8 @@ from fewer.weights.training.updates import Updates
 
 SIZE = 6 * 12 + 12 * 12 + 12 * 2  # 240
 SPARSE = [
-    Static(),
-    Static(allocation=Uniform()),
+    RandomPruning(),
+    RandomPruning(allocation=Uniform()),
     SET(updates=Updates(every=2)),
     RigL(updates=Updates(every=2)),
     MagnitudeFinetuned(),
@@ -51,21 +51,21 @@ def test_exactly_the_asked_share_of_weights_is_left_and_the_rest_is_zero(trainer
 
 @pytest.mark.parametrize("density", [0.1, 0.21, 0.5, 1.0])
 def test_r_itop_of_a_static_run_is_its_density_and_nothing_churns(density):
-    trained = Static().train(small_problem(), density)
+    trained = RandomPruning().train(small_problem(), density)
     assert trained.record.r_itop == active(trained.masks) / SIZE == math.ceil(density * SIZE - 1e-6) / SIZE
     assert trained.record.churn == 0
     assert trained.record.peak_density == trained.record.r_itop
 
 
 def test_dynamic_training_sees_more_positions_at_the_same_peak():
-    static, moving = (m.train(small_problem(), 0.2).record for m in (Static(), SET(updates=Updates(every=2))))
+    static, moving = (m.train(small_problem(), 0.2).record for m in (RandomPruning(), SET(updates=Updates(every=2))))
     assert moving.r_itop > static.r_itop
     assert moving.peak_density == static.peak_density
     assert moving.macs == static.macs
 
 
 def test_rigl_pays_for_the_dense_gradients_of_its_updates():
-    static, rigl = (m.train(small_problem(), 0.2).record for m in (Static(), RigL(updates=Updates(every=2))))
+    static, rigl = (m.train(small_problem(), 0.2).record for m in (RandomPruning(), RigL(updates=Updates(every=2))))
     updates = len(rigl.churns)
     assert updates == 5  # of 16 steps: 2, 4 ... 10; the end is at 12
     assert rigl.macs - static.macs == updates * 10 * (SIZE - SIZE // 5)
@@ -81,7 +81,7 @@ def test_costs_of_the_dense_training_before_a_cut_are_counted():
     assert (tuned.peak_density, tuned.r_itop, tuned.churn) == (1, 1, 0)
 
 
-@pytest.mark.parametrize("trainer", [Static(), RigL(updates=Updates(every=2)), MagnitudeFinetuned()])
+@pytest.mark.parametrize("trainer", [RandomPruning(), RigL(updates=Updates(every=2)), MagnitudeFinetuned()])
 def test_the_seed_alone_decides_the_outcome(trainer):
     once, again, other = (trainer.with_seed(s).train(small_problem(), 0.2).model[0].weight for s in (3, 3, 4))
     assert torch.equal(once, again)
@@ -102,8 +102,8 @@ def test_magnitudes_random_twin_keeps_as_many_in_each_layer_at_other_positions()
 
 
 def test_the_random_twin_of_dynamic_training_is_the_static_mask_of_its_ratios():
-    assert RigL(2.0, UniformPlus(), seed=5).random_twin() == Static(2.0, UniformPlus(), seed=5)
-    assert SET(seed=5).uniform_twin() == Static(allocation=Uniform(), seed=5)
+    assert RigL(2.0, UniformPlus(), seed=5).random_twin() == RandomPruning(2.0, UniformPlus(), seed=5)
+    assert SET(seed=5).uniform_twin() == RandomPruning(allocation=Uniform(), seed=5)
 
 
 def test_neurons_that_stay_make_a_smaller_dense_network():
@@ -169,7 +169,7 @@ def test_initial_weights_grow_as_inputs_are_taken_away():
 
 @pytest.mark.parametrize("form", ["dense", "masked", "csr", "sliced"])
 def test_a_chain_gives_the_same_in_every_form(form):
-    trained = Static().train(small_problem(), 0.2)
+    trained = RandomPruning().train(small_problem(), 0.2)
     for link in links(trained.model, trained.masks)[:-1]:
         link.bias[~link.mask.any(1)] = 0  # what "sliced" asks for
     x = small_problem().inputs
@@ -184,7 +184,16 @@ def test_other_modules_are_no_chain():
 
 @pytest.mark.parametrize(
     "slug",
-    ["static", "set", "rigl", "magnitude-finetuned", "gradual-magnitude", "neurons-finetuned", "small-dense", "dense-training"],
+    [
+        "random-pruning",
+        "set",
+        "rigl",
+        "magnitude-finetuned",
+        "gradual-magnitude",
+        "neurons-finetuned",
+        "small-dense",
+        "dense-training",
+    ],
 )
 def test_methods_are_known_by_their_slugs(slug):
     assert method(slug).slug == slug
@@ -193,7 +202,7 @@ def test_methods_are_known_by_their_slugs(slug):
 @pytest.mark.parametrize(
     ("trainer", "facts"),
     [
-        (Static(), ("random", "before", False, False)),
+        (RandomPruning(), ("random", "before", False, False)),
         (SET(), ("method", "during", False, False)),
         (RigL(), ("method", "during", False, False)),
         (GradualMagnitude(), ("method", "during", False, False)),

@@ -1,10 +1,10 @@
 """The table of systems in the README, made from the catalog: `python -m fewer.catalog.markdown README.md`."""
 
-import os
 import sys
 from pathlib import Path
 
 from fewer.catalog import systems
+from fewer.files import write_whole
 
 START, END = "<!-- systems -->", "<!-- /systems -->"
 
@@ -29,9 +29,7 @@ def with_table(text: str) -> str:
 
 def rewrite(path: Path) -> None:
     """Bring the table in the file up to date, in one step."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_text(with_table(path.read_text(encoding="utf-8")), encoding="utf-8")
-    new.replace(path)
+    write_whole(path, with_table(path.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

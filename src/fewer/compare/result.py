@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from fewer.compare.task import Direction
 from fewer.errors import StoreError
+from fewer.files import write_whole
 from fewer.measure.statistics import Interval, paired_difference, t_interval
 
 
@@ -117,15 +117,11 @@ class Results:
     def save(self, folder: str | Path) -> Path:
         """Write `folder`/results.json, whole or not at all. Raises StoreError when it cannot be written."""
         path = Path(folder) / "results.json"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(self.to_json(), encoding="utf-8")
-            temporary.replace(path)
+            return write_whole(path, self.to_json())
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise StoreError(f"{path} cannot be written: {error.strerror or error}. Give another folder.") from None
-        return path
 
     def html(self, path: str | Path) -> Path:
         """Write one self-contained page, with the ten-lessons card. Raises StoreError when it cannot be written."""

@@ -1,12 +1,11 @@
 """Selections on disk: packed bits in one safetensors file, written whole or not at all."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from fewer.core.selection import Selection, Selections
 from fewer.errors import SelectionError
+from fewer.files import write_whole
 
 FORMAT = "fewer selections 1"
 
@@ -15,21 +14,9 @@ def save_selections(selections: Selections, path: str | Path) -> Path:
     """One bit an entry. Raises OSError when the folder cannot be written; an older file stays as it was then."""
     from safetensors.torch import save
 
-    path = Path(path)
     about = {name: {"shape": list(s.mask.shape), "pattern": s.pattern} for name, s in selections.items()}
     content = save({name: s.packed() for name, s in selections.items()}, {"format": FORMAT, "selections": json.dumps(about)})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
-    return path
+    return write_whole(path, content)
 
 
 def load_selections(path: str | Path) -> Selections:

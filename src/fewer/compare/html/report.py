@@ -1,6 +1,5 @@
 """One self-contained HTML file for a comparison."""
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib.resources import files
@@ -14,6 +13,7 @@ from fewer.compare.html.outcome import outcome
 from fewer.compare.html.tables import card_table, main_tables, verdict_list
 from fewer.compare.result import Results
 from fewer.compare.wording import number, scale
+from fewer.files import write_whole
 
 
 def page(results: Results, card: Any = None, verdicts: Iterable[Any] = ()) -> str:
@@ -57,16 +57,7 @@ def write(path: str | Path, results: Results, card: Any = None, verdicts: Iterab
     """Write `page` to `path`, whole or not at all, making its folder where needed. Returns the path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False) as part:
-        try:
-            part.write(page(results, card, verdicts))
-            part.close()
-            Path(part.name).chmod(0o644)
-            Path(part.name).replace(path)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
-    return path
+    return write_whole(path, page(results, card, verdicts))
 
 
 def without_histograms(results: Results) -> Results:

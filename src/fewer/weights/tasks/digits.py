@@ -21,7 +21,15 @@ from fewer.measure.latency import interleaved
 from fewer.measure.quality import classification
 from fewer.weights.effective import effective
 from fewer.weights.training.chain import forward, links
-from fewer.weights.training.methods import SET, DenseTraining, MagnitudeFinetuned, NeuronsFinetuned, RigL, SmallDense, Static
+from fewer.weights.training.methods import (
+    SET,
+    DenseTraining,
+    MagnitudeFinetuned,
+    NeuronsFinetuned,
+    RandomPruning,
+    RigL,
+    SmallDense,
+)
 from fewer.weights.training.moment import active, full
 from fewer.weights.training.problem import Problem, Recipe
 from fewer.weights.training.trainer import Trained, Trainer
@@ -36,8 +44,8 @@ ARMS: dict[str, Trainer] = {
     "magnitude-finetuned": MagnitudeFinetuned(),
     "small-dense": SmallDense(fit="nearest"),
     "neurons-finetuned": NeuronsFinetuned(),
-    "random": Static(),
-    "random-4x": Static(length=4.0),
+    "random": RandomPruning(),
+    "random-4x": RandomPruning(length=4.0),
     "set": SET(updates=OFTEN),
     "set-4x": SET(length=4.0, updates=OFTEN),
     "rigl": RigL(updates=OFTEN),

@@ -8,8 +8,6 @@ import hashlib
 import json
 import logging
 import math
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from fewer.data import text
 from fewer.data.places import Places
 from fewer.data.quiet import quiet
 from fewer.errors import ModelError
+from fewer.files import write_whole
 from fewer.weights.tasks.digits import one_thread
 
 log = logging.getLogger("fewer.weights")
@@ -151,15 +150,7 @@ def _save(model: nn.Module, path: Path) -> None:
     from safetensors.torch import save
 
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    content = save(weights, {"sha256": _digest(weights)})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+    write_whole(path, save(weights, {"sha256": _digest(weights)}))
 
 
 def _digest(weights: dict[str, Tensor]) -> str:

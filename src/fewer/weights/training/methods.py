@@ -5,7 +5,16 @@ from fewer.weights.training.evolve import SET
 from fewer.weights.training.gradual import GradualMagnitude
 from fewer.weights.training.magnitude import MagnitudeFinetuned
 from fewer.weights.training.neurons import NeuronsFinetuned
+from fewer.weights.training.random_pruning import RandomPruning
 from fewer.weights.training.rigl import RigL
-from fewer.weights.training.static import Static
 
-__all__ = ["SET", "DenseTraining", "GradualMagnitude", "MagnitudeFinetuned", "NeuronsFinetuned", "RigL", "SmallDense", "Static"]
+__all__ = [
+    "SET",
+    "DenseTraining",
+    "GradualMagnitude",
+    "MagnitudeFinetuned",
+    "NeuronsFinetuned",
+    "RandomPruning",
+    "RigL",
+    "SmallDense",
+]

@@ -23,9 +23,9 @@ class FromScratch(Trainer):
 
     def random_twin(self) -> "FromScratch":
         """Random positions at the same layer densities, trained as long: nothing that is scored moves them."""
-        from fewer.weights.training.static import Static
+        from fewer.weights.training.random_pruning import RandomPruning
 
-        return Static(length=self.length, allocation=self.allocation, seed=self.seed)
+        return RandomPruning(length=self.length, allocation=self.allocation, seed=self.seed)
 
     def uniform_twin(self) -> "FromScratch":
         return dataclasses.replace(self.random_twin(), allocation=Uniform())

@@ -14,10 +14,10 @@ from fewer.weights.training.scratch import FromScratch
 
 @register
 @dataclass(frozen=True)
-class Static(FromScratch):
+class RandomPruning(FromScratch):
     """The random baseline of all sparse training: layer densities from the allocation, positions by chance."""
 
-    slug: ClassVar[str] = "static"
+    slug: ClassVar[str] = "random-pruning"
     kind: ClassVar[Kind] = "random"
     phase: ClassVar[Phase] = "before"
 
