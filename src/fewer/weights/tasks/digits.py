@@ -20,6 +20,7 @@ from fewer.errors import BudgetError, MethodError
 from fewer.measure.latency import interleaved
 from fewer.measure.quality import classification
 from fewer.weights.effective import effective
+from fewer.weights.training.at_width import AtWidth
 from fewer.weights.training.chain import forward, links
 from fewer.weights.training.methods import (
     SET,
@@ -117,6 +118,8 @@ class DigitsTraining(Task):
             )
         if not isinstance(budget, Density):
             raise BudgetError(f"{self.name} needs a density, such as Density(0.05), not {budget}.")
+        if isinstance(method, AtWidth):
+            return replace(self, width=method.width).measure(method.trainer, budget, seed)
         arm: Trainer = replace(method, seed=seed)
         density = 1.0 if method.kind == "dense" else budget.share
         with one_thread():
