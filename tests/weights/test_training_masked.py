@@ -56,18 +56,18 @@ def test_rigl_grows_where_the_dense_gradient_is_largest():
 
 
 def test_fresh_weights_start_without_the_momentum_of_the_position():
-    model = nn.Sequential(nn.Linear(2, 1, bias=False))
+    model = nn.Sequential(nn.Linear(3, 1, bias=False))
     optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9)
     with torch.no_grad():
-        model[0].weight.copy_(torch.tensor([[1.0, 2.0]]))
-    # Both are active, one is dropped and, having nowhere else to go, grows again.
-    rule = SET(updates=Updates(0.9, every=1, until=1.0)).rule()
-    with MaskedTraining(model, optimizer, {"0": torch.ones(1, 2).bool()}, rule, 1000) as training:
-        model(torch.ones(1, 2)).sum().backward()
+        model[0].weight.copy_(torch.tensor([[1.0, 2.0, 0.0]]))
+    # The weak one is dropped and, because its gradient is the larger, grows again.
+    rule = RigL(updates=Updates(0.9, every=1, until=1.0)).rule()
+    with MaskedTraining(model, optimizer, {"0": torch.tensor([[True, True, False]])}, rule, 1000) as training:
+        model(torch.tensor([[2.0, 1.0, 1.0]])).sum().backward()
         optimizer.step()
-    assert training.masks["0"].all()
-    assert (model[0].weight == 0).tolist() == [[True, False]]
-    assert (optimizer.state[model[0].weight]["momentum_buffer"] == 0).tolist() == [[True, False]]
+    assert training.masks["0"].tolist() == [[True, True, False]]
+    assert (model[0].weight == 0).tolist() == [[True, False, True]]
+    assert (optimizer.state[model[0].weight]["momentum_buffer"] == 0).tolist() == [[True, False, True]]
 
 
 def test_after_closing_the_optimiser_is_free_again():

@@ -1,24 +1,23 @@
 """Gradual magnitude pruning as a method: one training, dense at first (Zhu & Gupta 2017, arXiv 1710.01878)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewer.core import Cubic, register, stream
+from fewer.core import Allocation, Cubic, Global, Schedule, register
 from fewer.core.method import Phase
-from fewer.weights.training.moment import Moment, full
-from fewer.weights.training.problem import Problem
-from fewer.weights.training.record import Record
+from fewer.weights.training.in_loop import InLoop
+from fewer.weights.training.moment import Masks, Moment, magnitude
 from fewer.weights.training.shrink import Shrink
-from fewer.weights.training.start import he_normal
-from fewer.weights.training.trainer import Trained, Trainer
 
 
 @register
 @dataclass(frozen=True)
-class GradualMagnitude(Trainer):
+class GradualMagnitude(InLoop):
     """The density falls from 1 by a cubic; the largest |w| of all layers together stay."""
 
     slug: ClassVar[str] = "gradual-magnitude"
@@ -30,17 +29,19 @@ class GradualMagnitude(Trainer):
     """Share of the training after which the density is reached."""
     every: int = 10
     """Steps between cuts."""
+    allocation: Allocation = field(default=Global())
+    """Layer densities, from magnitudes where it reads scores, whatever ranks inside a layer."""
 
     def score(self, moment: Moment) -> Float[Tensor, "..."]:
-        return moment.weight.abs()
+        return magnitude(moment)
 
-    def train(self, problem: Problem, density: float) -> Trained:
-        model = problem.build(problem.width)
-        masks = full(model)
-        he_normal(model, masks, stream(self.seed, "weights"))
-        record = Record(sum(mask.numel() for mask in masks.values()))
-        steps = problem.steps(self.length)
-        schedule = Cubic(1.0, density, int(self.begin * steps), int(self.until * steps), self.every)
-        rule = Shrink(self.score, schedule)
-        masks = problem.fit(model, self.length, self.seed, masks=masks, rule=rule, record=record)
-        return Trained(model, masks, record)
+    def schedule(self, density: float, steps: int) -> Cubic:
+        return Cubic(1.0, density, int(self.begin * steps), int(self.until * steps), self.every)
+
+    def start(self, weights: Mapping[str, Tensor], density: float) -> Masks:
+        layers = {name: Moment(name, weight.detach()) for name, weight in weights.items()}
+        whole = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
+        return self.moves(self.schedule(density, 1)).cut(layers, whole, density)
+
+    def moves(self, schedule: Schedule) -> Shrink:
+        return Shrink(self.score, schedule, self.allocation)

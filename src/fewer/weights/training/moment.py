@@ -25,6 +25,11 @@ class Moment(NamedTuple):
     """Optimiser steps done."""
 
 
+def magnitude(moment: Moment) -> Float[Tensor, "..."]:
+    """The score of most rules: |w|."""
+    return moment.weight.abs()
+
+
 def maskable(model: nn.Module) -> dict[str, nn.Parameter]:
     """The weights that masks are laid on, by layer name, in order; biases and norms are never masked.
 

@@ -1,39 +1,71 @@
-"""Sparse from scratch: a random mask at initialisation, and a rule that may renew it."""
+"""Sparse from scratch: a mask at initialisation, and a rule that may renew it."""
 
 import dataclasses
 from dataclasses import dataclass, field
 
+from torch import nn
+
 from fewer.core import ERK, Allocation, Uniform, stream
+from fewer.weights.training.moment import Masks
 from fewer.weights.training.problem import Problem
 from fewer.weights.training.record import Record
 from fewer.weights.training.rule import Rule
-from fewer.weights.training.start import he_normal, random_masks
+from fewer.weights.training.saliency import Saliency
+from fewer.weights.training.start import Initialisation, initialise, random_masks, xavier_normal
 from fewer.weights.training.trainer import Trained, Trainer
 
 
 @dataclass(frozen=True)
-class FromScratch(Trainer):
-    """Starts and stays at the asked density; a method says by which rule its mask moves."""
+class SparseFromStart(Trainer):
+    """Starts and stays at the asked density; a method says where the mask begins and by which rule it moves."""
 
-    allocation: Allocation = field(default=ERK())
+    initial: Initialisation = field(default="density-aware", kw_only=True)
+
+    def masks(self, problem: Problem, model: nn.Module, density: float) -> Masks:
+        """The masks that training starts with. `model` is as it was built; its weights are drawn afterwards."""
+        raise NotImplementedError
 
     def rule(self) -> Rule | None:
         """None keeps the mask of the start."""
-        raise NotImplementedError
+        return None
+
+    def draw(self, model: nn.Module, masks: Masks) -> None:
+        """Initial weights. For other masks the same are drawn, but for their scale."""
+        initialise(model, masks, stream(self.seed, "weights"), self.initial)
+
+    def train(self, problem: Problem, density: float) -> Trained:
+        model = problem.build(problem.width)
+        masks = self.masks(problem, model, density)
+        self.draw(model, masks)
+        record = Record(sum(mask.numel() for mask in masks.values()))
+        masks = problem.fit(model, self.length, self.seed, masks=masks, rule=self.rule(), record=record)
+        return Trained(model, masks, record)
+
+
+@dataclass(frozen=True)
+class FromScratch(SparseFromStart):
+    """Random positions at the start, with the layer densities of an allocation."""
+
+    allocation: Allocation = field(default=ERK())
+    saliency: Saliency | None = field(default=None, kw_only=True)
+    """What an allocation by scores reads, on a network of its own with Xavier weights: `Global()` with
+    `ConnectionSensitivity()` is SNIP's ratio. Positions never come from it."""
+    exact: bool = field(default=True, kw_only=True)
+    """False draws every weight for itself; the density is then met in the mean only."""
+
+    def masks(self, problem: Problem, model: nn.Module, density: float) -> Masks:
+        scores = None
+        if self.saliency is not None:
+            other = problem.build(problem.width)
+            xavier_normal(other, stream(self.seed, "ratios"))
+            scores = self.saliency.scores(other, problem, self.seed)
+        return random_masks(model, density, self.allocation, self.seed, scores, self.exact)
 
     def random_twin(self) -> "FromScratch":
         """Random positions at the same layer densities, trained as long: nothing that is scored moves them."""
         from fewer.weights.training.random_pruning import RandomPruning
 
-        return RandomPruning(length=self.length, allocation=self.allocation, seed=self.seed)
+        return RandomPruning(**{f.name: getattr(self, f.name) for f in dataclasses.fields(FromScratch)})
 
     def uniform_twin(self) -> "FromScratch":
-        return dataclasses.replace(self.random_twin(), allocation=Uniform())
-
-    def train(self, problem: Problem, density: float) -> Trained:
-        model = problem.build(problem.width)
-        masks = random_masks(model, density, self.allocation, self.seed)
-        he_normal(model, masks, stream(self.seed, "weights"))
-        record = Record(sum(mask.numel() for mask in masks.values()))
-        masks = problem.fit(model, self.length, self.seed, masks=masks, rule=self.rule(), record=record)
-        return Trained(model, masks, record)
+        return dataclasses.replace(self.random_twin(), allocation=Uniform(), saliency=None)
