@@ -225,3 +225,11 @@ def test_stretching_lengthens_what_is_trained_sparsely():
 def test_the_rate_falls_at_a_half_and_at_three_quarters():
     rates = [Recipe().rate_at(step, 360) for step in (0, 179, 180, 269, 270, 359)]
     assert rates == pytest.approx([0.05, 0.05, 0.005, 0.005, 0.0005, 0.0005])
+
+
+def test_positions_that_nothing_dropped_are_counted():
+    static, moving, cut = (
+        m.train(small_problem(), 0.2).record for m in (RandomPruning(), SET(updates=Updates(every=2)), MagnitudeFinetuned())
+    )
+    assert static.doc == static.r_itop == cut.doc == 0.2
+    assert moving.doc < 0.2 < moving.r_itop

@@ -1,12 +1,15 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewer.core import Cubic, noise
+from fewer.core import Cubic, noise, stream
 from fewer.errors import ScheduleError, ScoreError, SelectionError
 from fewer.weights.training.moment import Moment
 from fewer.weights.training.rewire import Rewire, rewired
+from fewer.weights.training.rigl import RigL
 from fewer.weights.training.shrink import Shrink
 from fewer.weights.training.updates import Updates
 
@@ -83,3 +86,27 @@ def test_shrinking_meets_the_density_of_the_schedule_and_brings_nothing_back():
         assert not any((after[n] & ~masks[n]).any() for n in masks)
         masks = after
     assert int(masks["a"].sum()) == 10  # the largest of both layers together are all in a
+
+
+def test_a_layer_without_a_free_position_keeps_its_weights():
+    layers = {name: Moment(name, torch.ones(4, 10), torch.ones(4, 10), 1) for name in ("full", "sparse")}
+    masks = {"full": torch.ones(4, 10, dtype=torch.bool), "sparse": torch.arange(40).view(4, 10) < 20}
+    renewal = Rewire(lambda moment: noise((4, 10), 0), Updates(0.5, every=1, until=1.0)).renew(layers, masks, 1, 1000)
+    assert set(renewal.fresh) == {"sparse"}
+    assert set(renewal.masks) == {"full", "sparse"} and renewal.masks["full"].all()
+
+
+def test_rigl_chooses_as_the_algorithm_says_word_by_word():
+    """Given |w| and |g| on one layer, beside a loop over sorted positions."""
+    weight, gradient = torch.rand(6, 7, generator=stream(1)) - 0.5, torch.rand(6, 7, generator=stream(2)) - 0.5
+    mask = torch.rand(6, 7, generator=stream(3)) < 0.4
+    updates, step, steps = Updates(), 100, 1000
+    renewal = RigL(updates=updates).rule().renew({"a": Moment("a", weight * mask, gradient, step)}, {"a": mask}, step, steps)
+
+    fraction = 0.3 * 0.5 * (1 + math.cos(math.pi * step / (0.75 * steps)))
+    active = [i for i in range(42) if mask.flatten()[i]]
+    dropped = sorted(active, key=lambda i: abs(float(weight.flatten()[i])))[: int(fraction * len(active))]
+    kept = set(active) - set(dropped)
+    grown = sorted(set(range(42)) - kept, key=lambda i: -abs(float(gradient.flatten()[i])))[: len(dropped)]
+    assert set(renewal.masks["a"].flatten().nonzero().flatten().tolist()) == kept | set(grown)
+    assert set(renewal.fresh["a"].flatten().nonzero().flatten().tolist()) == set(grown)

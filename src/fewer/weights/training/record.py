@@ -32,6 +32,8 @@ class Record:
     """For each renewal of a sparse mask, |M_t xor M_(t-1)| / (2 A_t)."""
     ever: Masks = field(default_factory=dict)
     """Positions that were ever active."""
+    always: Masks = field(default_factory=dict)
+    """Positions that were active all the time."""
 
     def hold(self, masks: Masks, others: int = 0) -> None:
         """From now on these masks are in force, beside `others` parameters that are never masked."""
@@ -41,6 +43,7 @@ class Record:
         bits = 0 if dense else sum(mask.numel() for mask in masks.values())
         self.peak_bytes = max(self.peak_bytes, 2 * BYTES * (now + others) + math.ceil(bits / 8))
         self.ever = {name: mask | self.ever[name] if name in self.ever else mask.clone() for name, mask in masks.items()}
+        self.always = {name: mask & self.always[name] if name in self.always else mask.clone() for name, mask in masks.items()}
 
     def renew(self, before: Masks, after: Masks) -> None:
         """Note by how much a mask moved. The cut from a dense network is no churn: that mask was not chosen before."""
@@ -58,6 +61,11 @@ class Record:
     def r_itop(self) -> float:
         """Share of the dense network's positions that were ever active (in-time over-parameterisation)."""
         return active(self.ever) / self.size
+
+    @property
+    def doc(self) -> float:
+        """Share of the dense network's positions that were active all the time: the core that nothing dropped."""
+        return active(self.always) / self.size
 
     @property
     def churn(self) -> float:

@@ -42,7 +42,10 @@ def rewired(
 
 @dataclass(frozen=True)
 class Rewire(Rule):
-    """In every layer, weights of small magnitude make room for positions of high score. A layer's count never changes."""
+    """In every layer, weights of small magnitude make room for positions of high score. A layer's count never changes.
+
+    A layer with no free position is left alone: to drop and grow there would set its smallest weights to zero, no more.
+    """
 
     score: Callable[[Moment], Tensor]
     """Growth score of all positions of a layer, larger = grow."""
@@ -61,5 +64,7 @@ class Rewire(Rule):
         found = {
             name: rewired(layer.weight, masks[name], self.score(layer), int(share * int(masks[name].sum())))
             for name, layer in layers.items()
+            if not masks[name].all()
         }
-        return Renewal({n: mask for n, (mask, _) in found.items()}, {n: grown for n, (_, grown) in found.items()})
+        renewed = {name: mask for name, (mask, _) in found.items()}
+        return Renewal({**masks, **renewed}, {name: grown for name, (_, grown) in found.items()})
