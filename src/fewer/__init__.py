@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from fewer.catalog import System, systems
     from fewer.comparing import compare, methods
     from fewer.errors import FewerError
+    from fewer.weights.iso_flop.transform import iso_flop
     from fewer.weights.prune import prune
     from fewer.weights.saving import reapply, save
 
 __version__ = "0.1.0"
-__all__ = ["FewerError", "System", "__version__", "compare", "methods", "prune", "reapply", "save", "systems"]
+__all__ = ["FewerError", "System", "__version__", "compare", "iso_flop", "methods", "prune", "reapply", "save", "systems"]
 
 _WHERE = {
     "FewerError": "fewer.errors",
     "System": "fewer.catalog",
     "systems": "fewer.catalog",
     "methods": "fewer.comparing",
+    "iso_flop": "fewer.weights.iso_flop.transform",
     "prune": "fewer.weights.prune",
     "save": "fewer.weights.saving",
     "reapply": "fewer.weights.saving",
