@@ -20,6 +20,7 @@ from fewer.errors import BudgetError, MethodError
 from fewer.measure.latency import interleaved
 from fewer.measure.quality import classification
 from fewer.weights.effective import effective
+from fewer.weights.networks.perceptron import perceptron as chain_of
 from fewer.weights.training.at_width import AtWidth
 from fewer.weights.training.chain import forward, links
 from fewer.weights.training.methods import (
@@ -77,7 +78,7 @@ def digits() -> Digits:
 
 def perceptron(width: int) -> nn.Sequential:
     """64 - width - width - 10 with ReLU."""
-    return nn.Sequential(nn.Linear(64, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10))
+    return chain_of(64, width, width, 10)
 
 
 @dataclass(frozen=True)

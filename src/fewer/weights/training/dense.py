@@ -1,7 +1,7 @@
 """Dense training: the whole network, and a network so small that it has as few weights as a sparse one."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -13,7 +13,7 @@ from fewer.core.method import Kind, Phase
 from fewer.weights.training.moment import Moment, full, maskable
 from fewer.weights.training.problem import Problem
 from fewer.weights.training.record import Record
-from fewer.weights.training.start import he_normal
+from fewer.weights.training.start import Initialisation, initialise
 from fewer.weights.training.trainer import Form, Trained, Trainer
 
 
@@ -24,6 +24,8 @@ class WholeTrainer(Trainer):
     form: ClassVar[Form] = "dense"
     pattern: ClassVar[str] = "dense"
     phase: ClassVar[Phase] = "before"
+
+    initial: Initialisation = field(default="density-aware", kw_only=True)
 
     def score(self, moment: Moment) -> Float[Tensor, "..."]:
         return torch.ones_like(moment.weight)
@@ -47,7 +49,7 @@ class DenseTraining(WholeTrainer):
     def train(self, problem: Problem, density: float = 1.0) -> Trained:
         model = problem.build(problem.width)
         masks = full(model)
-        he_normal(model, masks, stream(self.seed, "weights"))
+        initialise(model, masks, stream(self.seed, "weights"), self.initial)
         record = Record(sum(mask.numel() for mask in masks.values()))
         problem.fit(model, self.length, self.seed, record=record)
         if self.extra:
@@ -69,7 +71,7 @@ class SmallDense(WholeTrainer):
         size = sum(map(math.prod, problem.shapes.values()))
         model = problem.build(width_for(problem, density * size, self.fit))
         masks = full(model)
-        he_normal(model, masks, stream(self.seed, "weights"))
+        initialise(model, masks, stream(self.seed, "weights"), self.initial)
         record = Record(size)
         problem.fit(model, self.length, self.seed, record=record)
         return Trained(model, masks, record)

@@ -6,15 +6,18 @@ from fewer.weights.training.gradual import GradualMagnitude
 from fewer.weights.training.magnitude import MagnitudeFinetuned
 from fewer.weights.training.neurons import NeuronsFinetuned
 from fewer.weights.training.random_pruning import RandomPruning
+from fewer.weights.training.ranked import GraspTraining, SnipTraining
 from fewer.weights.training.rigl import RigL
 
 __all__ = [
     "SET",
     "DenseTraining",
     "GradualMagnitude",
+    "GraspTraining",
     "MagnitudeFinetuned",
     "NeuronsFinetuned",
     "RandomPruning",
     "RigL",
     "SmallDense",
+    "SnipTraining",
 ]

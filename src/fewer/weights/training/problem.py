@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from fewer.core import stream
+from fewer.measure.flops import count
 from fewer.weights.training.masked import MaskedTraining
 from fewer.weights.training.moment import Masks, full, maskable
 from fewer.weights.training.record import Record
@@ -27,7 +28,7 @@ class Recipe:
     weight_decay: float = 5e-4
     batch: int = 128
 
-    def optimizer(self, model: nn.Module) -> torch.optim.SGD:
+    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(
             model.parameters(), self.rate, self.momentum, weight_decay=self.weight_decay, nesterov=True, foreach=True
         )
@@ -35,6 +36,23 @@ class Recipe:
     def rate_at(self, step: int, steps: int) -> float:
         """Learning rate of `step` (from 0) of `steps`."""
         return self.rate / 10 ** sum(step >= share * steps for share in self.falls)
+
+
+@dataclass(frozen=True)
+class AdamWRecipe(Recipe):
+    """AdamW in place of SGD, for networks with layer norm; `momentum` is its first decay rate."""
+
+    rate: float = 1e-3
+    weight_decay: float = 0.05
+
+    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            model.parameters(), self.rate, (self.momentum, 0.999), weight_decay=self.weight_decay, foreach=True
+        )
+
+
+Augment = Callable[[Float[Tensor, "samples ..."], torch.Generator], Float[Tensor, "samples ..."]]
+Watch = Callable[[int, nn.Module, Masks], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +66,10 @@ class Problem:
     width: int
     """Hidden units of the dense network."""
     recipe: Recipe = Recipe()
+    augment: Augment | None = None
+    """Changes the inputs of each training batch."""
+    watch: Watch | None = None
+    """Called in every step of every training with steps done, model and masks, when the gradients are there."""
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -79,16 +101,27 @@ class Problem:
         """
         steps = self.steps(length)
         optimizer = self.recipe.optimizer(model)
-        with MaskedTraining(model, optimizer, masks or full(model), rule, steps, record) as training:
-            for step, (inputs, labels) in zip(range(steps), self._batches(stream(seed, "order", phase)), strict=False):
+        held = masks or full(model)
+        with MaskedTraining(model, optimizer, held, rule, steps, record, uses_of(model, self.inputs[:1])) as training:
+            for step, (inputs, labels) in zip(range(steps), self._batches(seed, phase), strict=False):
                 optimizer.param_groups[0]["lr"] = self.recipe.rate_at(step, steps)
                 optimizer.zero_grad()
                 cross_entropy(model(inputs), labels).backward()
+                if self.watch is not None:
+                    self.watch(step, model, training.masks)
                 training.saw(len(labels))
                 optimizer.step()
         return training.masks
 
-    def _batches(self, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, seed: int, phase: str) -> Iterator[tuple[Tensor, Tensor]]:
+        order, changes = stream(seed, "order", phase), stream(seed, "augment", phase)
         while True:
             for part in torch.randperm(len(self.labels), generator=order).split(self.recipe.batch):
-                yield self.inputs[part], self.labels[part]
+                inputs = self.inputs[part]
+                yield inputs if self.augment is None else self.augment(inputs, changes), self.labels[part]
+
+
+def uses_of(model: nn.Module, sample: Float[Tensor, "1 ..."]) -> dict[str, int]:
+    """How often one sample uses each weight of a layer: 1 for a perceptron's, output positions for a convolution's."""
+    layers = count(model, sample).by_layer
+    return {name: layers[name].dense // (2 * weight.numel()) for name, weight in maskable(model).items() if name in layers}

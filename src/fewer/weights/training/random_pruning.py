@@ -15,7 +15,11 @@ from fewer.weights.training.scratch import FromScratch
 @register
 @dataclass(frozen=True)
 class RandomPruning(FromScratch):
-    """The random baseline of all sparse training: layer densities from the allocation, positions by chance."""
+    """The random baseline of all sparse training: layer densities from the allocation, positions by chance.
+
+    `allocation` is one of `fewer.core`: `Uniform`, `UniformPlus`, `ERK`, `ERKPlus`, or `Global` with a `saliency`, which
+    makes the ratios of SNIP (`ConnectionSensitivity`), GraSP (`GradientFlow`) or global magnitude (`WeightMagnitude`).
+    """
 
     slug: ClassVar[str] = "random-pruning"
     kind: ClassVar[Kind] = "random"
@@ -23,6 +27,3 @@ class RandomPruning(FromScratch):
 
     def score(self, moment: Moment) -> Float[Tensor, "..."]:
         return noise(moment.weight.shape, self.seed, "mask", moment.name)
-
-    def rule(self) -> None:
-        return None

@@ -1,11 +1,14 @@
 """Sparse from scratch: a mask at initialisation, and a rule that may renew it."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from torch import nn
+from torch import Tensor, nn
 
-from fewer.core import ERK, Allocation, Uniform, stream
+from fewer.core import ERK, Allocation, Schedule, Uniform, stream
+from fewer.errors import MethodError
+from fewer.weights.training.in_loop import InLoop
 from fewer.weights.training.moment import Masks
 from fewer.weights.training.problem import Problem
 from fewer.weights.training.record import Record
@@ -43,7 +46,7 @@ class SparseFromStart(Trainer):
 
 
 @dataclass(frozen=True)
-class FromScratch(SparseFromStart):
+class FromScratch(SparseFromStart, InLoop):
     """Random positions at the start, with the layer densities of an allocation."""
 
     allocation: Allocation = field(default=ERK())
@@ -60,6 +63,15 @@ class FromScratch(SparseFromStart):
             xavier_normal(other, stream(self.seed, "ratios"))
             scores = self.saliency.scores(other, problem, self.seed)
         return random_masks(model, density, self.allocation, self.seed, scores, self.exact)
+
+    def start(self, weights: Mapping[str, Tensor], density: float) -> Masks:
+        """As `masks`, where there are only weights. Raises MethodError when the layer densities need data."""
+        if self.saliency is not None:
+            raise MethodError(f"{self.slug} takes layer densities from data, which only a Problem has: leave out saliency=.")
+        return random_masks(weights, density, self.allocation, self.seed, exact=self.exact)
+
+    def moves(self, schedule: Schedule) -> Rule | None:
+        return self.rule()
 
     def random_twin(self) -> "FromScratch":
         """Random positions at the same layer densities, trained as long: nothing that is scored moves them."""

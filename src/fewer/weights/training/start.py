@@ -16,7 +16,7 @@ from fewer.weights.training.moment import Masks, active, maskable
 
 
 def random_masks(
-    model: nn.Module,
+    weights: nn.Module | Mapping[str, Tensor],
     density: float,
     allocation: Allocation,
     seed: int,
@@ -26,11 +26,12 @@ def random_masks(
     """Masks with the counts of `allocation` at positions drawn by `seed`, on the devices of the weights.
 
     Args:
+        weights: by layer name, or a model, whose maskable ones are meant.
         scores: what an allocation reads that shares out by scores; the positions know nothing of them.
         exact: False draws every weight for itself, with the layer's density as its chance (as the authors' code of
             random pruning): the count is then met in the mean only.
     """
-    weights = maskable(model)
+    weights = maskable(weights) if isinstance(weights, nn.Module) else weights
     shapes = {name: tuple(w.shape) for name, w in weights.items()}
     drawn = {name: noise(shape, seed, "mask", name) for name, shape in shapes.items()}
     if exact:
