@@ -18,6 +18,8 @@ TASKS = {
     "smollm2-perplexity": "SmolLM2-135M on held-out text: WikiText-2 where FEWER_DATA has it, else Python's own reference.",
     "tiny-perplexity": "A small byte-level language model, trained here in about a minute, on held-out text.",
     "digits": "A small network trained dense on scikit-learn's digits, pruned after training.",
+    "images": "A small ResNet trained from scratch by each method: MNIST where FEWER_DATA has it, else scikit-learn's digits.",
+    "images-vit": "The same with a small vision transformer.",
 }
 """Names for `compare` and `fewer compare --task`, and what each is."""
 
@@ -32,6 +34,10 @@ def task(name: str) -> "Task":
         from fewer.weights.tasks.pretrained_digits import PretrainedDigits
 
         return PretrainedDigits()
+    if name.startswith("images"):
+        from fewer.weights.tasks.images import small_resnet, small_vit
+
+        return small_vit() if name == "images-vit" else small_resnet()
     from fewer.weights.tasks.language import LanguageModelPerplexity
 
     if name == "tiny-perplexity":
@@ -53,26 +59,55 @@ def methods() -> "dict[str, type[Method]]":
     return registered()
 
 
-def arms(names: "Sequence[str | Method]", pattern: "str | Pattern | None" = None) -> "dict[str, Method]":
+def arms(
+    names: "Sequence[str | Method]", pattern: "str | Pattern | None" = None, on: "Task | None" = None
+) -> "dict[str, Method]":
     """Dense, random, then each of `names`, with its own random twin where that is more than random positions.
 
     A method that moves the weights it keeps has a twin that does the same at random positions; for one that only
-    chooses, plain random is the twin.
+    chooses, plain random is the twin. Beside training methods, dense is dense training and random a random mask that stays;
+    by its slug, one that renews its mask does so some 30 times in the training of the task `on`.
     """
     from fewer.core.method import Method
     from fewer.weights.prune import resolve
     from fewer.weights.pruner import Pruner
+    from fewer.weights.training.trainer import Trainer
 
-    methods()
+    known = methods()
+    if any(issubclass(known.get(n, Method) if isinstance(n, str) else type(n), Trainer) for n in names):
+        return _training_arms(names, pattern, on)
     found: dict[str, Method] = {}
     for name in ("dense", "random", *names):
         method = resolve(name, pattern)  # type: ignore[arg-type]
-        slug = name if isinstance(name, str) else method.slug
+        slug = name if isinstance(name, str) else method.spelling
         found[slug] = method
         if method.kind == "method" and any(
             getattr(type(method), step) is not getattr(Pruner, step) for step in ("prune", "apply", "refine")
         ):
             found[f"random:{slug}"] = method.random_twin()
+    return found
+
+
+def _training_arms(names: "Sequence[str | Method]", pattern: "str | Pattern | None", on: "Task | None") -> "dict[str, Method]":
+    from fewer.core import method as named
+    from fewer.weights.training.dense import DenseTraining
+    from fewer.weights.training.random_pruning import RandomPruning
+    from fewer.weights.training.updates import paced
+
+    if pattern is not None:
+        raise MethodError("training methods have patterns of their own: leave the pattern out.")
+    problem = getattr(on, "problem", None)
+    found: dict[str, Method] = {"dense": DenseTraining(), "random": RandomPruning()}
+    for name in names:
+        method = named(name) if isinstance(name, str) else name
+        if isinstance(name, str) and problem is not None:
+            method = paced(method, problem.steps(1.0))
+        if method in found.values():
+            continue
+        slug = name if isinstance(name, str) else method.slug
+        found[slug] = method
+        if method.kind == "method" and (twin := method.random_twin()) not in found.values():
+            found[f"random:{slug}"] = twin
     return found
 
 
@@ -89,12 +124,13 @@ def comparison(
 
     if not names:
         raise MethodError('name at least one method to compare, such as "wanda"; `fewer.methods()` lists them.')
-    beside = arms(names, pattern)
+    chosen = task(on) if isinstance(on, str) else on
+    beside = arms(names, pattern, chosen)
     labels = [name for name, arm in beside.items() if arm.kind == "method"]
     return Comparison(
-        name="-".join(labels) or "random",
+        name="-".join(labels).replace(":", "-") or "random",
         title=title or f"{', '.join(labels) or 'random'} beside dense and random",
-        task=task(on) if isinstance(on, str) else on,
+        task=chosen,
         arms=beside,
         budgets=tuple(budgets),
         seeds=range(seeds) if isinstance(seeds, int) else tuple(seeds),

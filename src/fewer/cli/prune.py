@@ -14,7 +14,11 @@ def prune(
     model: Annotated[str, typer.Argument(help="A model that `fewer models list` names, a folder, or a hub id.")],
     out: Annotated[Path, typer.Option(help="Folder to write; it appears whole or not at all.")],
     method: Annotated[
-        str, typer.Option(help="random, magnitude, wanda, sparsegpt, sparsegpt-mask, snip; random:sparsegpt is a twin.")
+        str,
+        typer.Option(
+            help="random, magnitude, wanda, sparsegpt, sparsegpt-mask, snip, dsnot; dsnot:magnitude refines magnitude's mask, "
+            "random:sparsegpt is a twin."
+        ),
     ] = "wanda",
     sparsity: Annotated[float, typer.Option(help="Share of the weights that is dropped, in [0, 1].")] = 0.5,
     pattern: Annotated[
@@ -77,15 +81,18 @@ def prune(
         "density_kept": pruning.selections.density,
         "calibration_text": source if pruner.needs_data else None,
         "seconds": pruning.seconds,
+        "report": pruning.report,
         "perplexity_before": before,
         "perplexity_after": after,
     }
     if json:
         print(json_module.dumps(said))
         return
-    print(
-        f"{pruner.slug} kept {pruning.selections.density:.1%} of {pruning.selections.size:,} weights in {pruning.seconds:.1f} s"
-    )
+    kept = pruning.selections
+    print(f"{pruner.spelling} kept {kept.density:.1%} of {kept.size:,} weights in {pruning.seconds:.1f} s")
+    for name, value in pruning.report.items():
+        if (was := pruning.report.get(f"{name}_before")) is not None:
+            print(f"{name.replace('_', ' ')} of the outputs, mean over layers: {was:.4g} before refining, {value:.4g} after")
     if before is not None:
         print(f"perplexity on held-out text: {before:.2f} dense, {after:.2f} pruned")
     print(f"saved to {folder}: the file is as large as before and a dense kernel as slow; `fewer compare` says what it buys")

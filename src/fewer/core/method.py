@@ -37,6 +37,13 @@ class Method:
         """Does the outcome on fixed data depend on `seed`?"""
         return self.kind == "random"
 
+    @property
+    def spelling(self) -> str:
+        """Its name with that of the method it is built on, its parameter `base`: "dsnot:magnitude" (`registry.method`)."""
+        base = getattr(self, "base", None)
+        default = {f.name: f.default for f in dataclasses.fields(self)}.get("base")
+        return f"{self.slug}:{base.spelling}" if isinstance(base, Method) and base != default else self.slug
+
     def with_seed(self, seed: int) -> "Method":
         return dataclasses.replace(self, seed=seed)
 

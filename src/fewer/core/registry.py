@@ -1,5 +1,6 @@
 """The registry: methods by slug, from this package and from anyone's through the entry-point group `fewer.methods`."""
 
+import dataclasses
 import difflib
 import importlib.metadata
 from collections.abc import Iterable
@@ -37,11 +38,19 @@ def methods() -> dict[str, type[Method]]:
 
 
 def method(slug: str, **parameters: object) -> Method:
-    """The method named `slug`; "random:SLUG" is its random twin. Raises MethodError when unknown, naming the nearest."""
+    """The method named `slug`; "random:SLUG" is its random twin, and "SLUG:BASE" builds it on the method BASE.
+
+    Raises:
+        MethodError: when unknown, naming the nearest; for parameters that it does not take; for a base where it has none.
+    """
     _load()
-    twin, _, rest = slug.partition(":")
-    if twin == "random" and rest:
+    outer, _, rest = slug.partition(":")
+    if outer == "random" and rest:
         return method(rest, **parameters).random_twin()
+    if outer in _METHODS and rest:
+        if "base" not in (f.name for f in dataclasses.fields(_METHODS[outer])):
+            raise MethodError(f'{outer} is built on no other method, so that "{slug}" means nothing. Write {outer}.')
+        return method(outer, base=method(rest), **parameters)
     if slug not in _METHODS:
         raise MethodError(f'method "{slug}" is unknown{nearest(slug, _METHODS)}; allowed: {", ".join(sorted(_METHODS))}.')
     try:

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from torch import Tensor, nn
@@ -30,6 +31,8 @@ class PrunedLayer:
     """Share of the weights kept."""
     seconds: float
     """Scoring, selecting and applying; the walk's forward not counted."""
+    report: Mapping[str, float]
+    """What the method says of it (`Pruner.report`)."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,12 @@ class Pruning:
     """By layer, in the shape of the module's own weight."""
     layers: tuple[PrunedLayer, ...]
     seconds: float
+
+    @property
+    def report(self) -> dict[str, float]:
+        """By name, the mean over layers of what the method says of each (of `dsnot`: output errors before and after)."""
+        names = dict.fromkeys(name for layer in self.layers for name in layer.report)
+        return {name: fmean(layer.report[name] for layer in self.layers if name in layer.report) for name in names}
 
 
 Watch = Callable[[Layer, Seen, Tensor, Tensor, Selection], None]
@@ -71,7 +80,7 @@ def prune(
 
     Args:
         model: any module with linear or convolution layers; a Hugging Face model keeps its output head dense.
-        pruner: a method's slug ("random:SLUG" is its random twin) or a `Pruner`.
+        pruner: a method's slug or a `Pruner`; "random:SLUG" is its random twin, "dsnot:magnitude" is built on another.
         density: share of the weights KEPT, in [0, 1].
         pattern: such as "row", "layer", "global", "2:4", "block:16x16"; the method's own when None, and so for `seed`.
         calibration: token ids [sequences, length], a mapping of keywords, or a sequence of batches (see `walk`).
@@ -107,7 +116,7 @@ def prune(
             watch(layer, seen, before, pruned.weight, pruned.selection)
         layer.write(pruned.weight)
         selections.add(layer.name, Selection(layer.as_stored(pruned.selection.mask), pruned.selection.pattern))
-        reports.append(PrunedLayer(layer.name, layer.shape, pruned.selection.density, seconds))
+        reports.append(PrunedLayer(layer.name, layer.shape, pruned.selection.density, seconds, pruned.report))
         if progress is not None:
             progress(len(reports), len(layers))
 
@@ -138,12 +147,12 @@ class _Walker:
     loss: Loss
 
     def visit(self, visit: Callable[[Layer, Seen], None]) -> None:
-        if issubclass(self.pruner.statistics, Gradient):
+        if issubclass(self.pruner.gathers, Gradient):
             gathered = gather_gradients(self.model, self.layers, self.batches, self.loss)
             for name, layer in self.layers.items():
                 visit(layer, gathered.pop(name))
         elif self.pruner.walks:
-            walk(self.model, self.layers, self.batches, self.pruner.statistics, visit, self.mode)
+            walk(self.model, self.layers, self.batches, self.pruner.gathers, visit, self.mode)
         else:
             for name, layer in self.layers.items():
                 visit(layer, Seen(name, layer.shape[1]))
@@ -200,7 +209,7 @@ def check(pruner: Pruner, layers: Mapping[str, Layer], density: float, batches: 
             f"{pruner.slug} needs calibration data and got none. Pass calibration=token ids [sequences, length], "
             'or use a method without data: "magnitude", "random".'
         )
-    if pruner.walks and not issubclass(pruner.statistics, Gradient):
+    if pruner.walks and not issubclass(pruner.gathers, Gradient):
         for layer in layers.values():
             layer.check_view()
     for number, batch in enumerate(batches):

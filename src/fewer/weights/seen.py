@@ -1,6 +1,7 @@
 """What a calibration walk has seen of a layer's input: the statistics that scores are made from."""
 
 import copy
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -50,7 +51,38 @@ class InputNorm(Seen):
         return self.squares.sqrt().float()
 
     def check(self) -> None:
+        super().check()
         _check(self.name, self.squares)
+
+
+class Moments(InputNorm):
+    """Mean and variance of every input over all tokens, beside the sum of squares."""
+
+    def __init__(self, name: str, width: int):
+        super().__init__(name, width)
+        self.mean = torch.zeros(width, dtype=torch.float64)
+        """E[x_j]."""
+        self._deviations = torch.zeros(width, dtype=torch.float64)
+
+    def update(self, rows: Float[Tensor, "tokens in"]) -> None:
+        before = self.tokens
+        super().update(rows)
+        if not len(rows):
+            return
+        mean = rows.mean(0)
+        # Chunks are pooled with what their means differ by (Chan, Golub & LeVeque 1983); sums of squares would cancel.
+        apart = mean - self.mean.to(rows.device)
+        self.mean = self.mean.to(rows.device) + apart * (len(rows) / self.tokens)
+        self._deviations = (
+            self._deviations.to(rows.device)
+            + (rows - mean).square().sum(0)
+            + apart.square() * (before * len(rows) / self.tokens)
+        )
+
+    @property
+    def variance(self) -> Float[Tensor, " in"]:
+        """Var[x_j], the population's: zero for an input that never changed."""
+        return (self._deviations / max(self.tokens, 1)).float()
 
 
 class Hessian(Seen):
@@ -110,7 +142,20 @@ class Hessian(Seen):
         return float((change @ self.products).mul_(change).sum()) / max(self.tokens, 1)
 
     def check(self) -> None:
+        super().check()
         _check(self.name, self.products)
+
+
+def together(*kinds: type[Seen]) -> type[Seen]:
+    """One class of statistics that is each of `kinds`, gathered in one walk; what several of them need is gathered once."""
+    every = dict.fromkeys(kinds)
+    return _joined(tuple(kind for kind in every if not any(issubclass(other, kind) for other in every if other is not kind)))
+
+
+@cache
+def _joined(kinds: tuple[type[Seen], ...]) -> type[Seen]:
+    # Statistics call `super()` in all they do, so that inheriting from several of them gathers all.
+    return kinds[0] if len(kinds) == 1 else type("".join(kind.__name__ for kind in kinds), kinds, {})
 
 
 def _check(name: str, statistics: Tensor) -> None:

@@ -35,7 +35,7 @@ class SparseGPT(Pruner):
     """False: only the score; no weight is moved."""
 
     def score(self, weight: Float[Tensor, "out in"], seen: Hessian) -> Float[Tensor, "out in"]:
-        return (weight / seen.factor(self.damping).diagonal()).square()
+        return (weight.masked_fill(seen.dead, 0) / seen.factor(self.damping).diagonal()).square_()
 
     def prune(self, weight: Float[Tensor, "out in"], seen: Hessian, budget: Budget) -> Pruned:
         weight = weight.masked_fill(seen.dead, 0)  # a dead input adds nothing to any output

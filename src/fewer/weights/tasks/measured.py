@@ -61,9 +61,16 @@ def costs(model: nn.Module, dense: nn.Module, example: Tensor, rounds: int = 5) 
 
 
 def layer_table(pruning: Pruning, histograms: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """name, shape, density and, where it was drawn, the score histogram of every layer."""
+    """Of every layer name, shape, density, what the method reports (`error`: squared), and its score histogram where drawn."""
     return [
-        {"name": layer.name, "shape": list(layer.shape), "density": layer.density, "histogram": histograms.get(layer.name)}
+        {
+            "name": layer.name,
+            "shape": list(layer.shape),
+            "density": layer.density,
+            "error": layer.report.get("squared_error"),
+            "report": dict(layer.report),
+            "histogram": histograms.get(layer.name),
+        }
         for layer in pruning.layers
     ]
 
