@@ -3,7 +3,7 @@ import math
 import pytest
 
 from fewer.compare.result import ArmFacts, Results, Row
-from fewer.compare.rules import Below, all_of, dominates, higher, lower, within
+from fewer.compare.rules import Below, all_of, at_least, dominates, higher, lower, not_shown, within
 from fewer.errors import MethodError
 
 
@@ -44,6 +44,10 @@ OPEN = results(a=[1.0, 1.1, 1.2], b=[1.3, 1.0, 1.25])
         (all_of(lower("loss", "a", "b", [0.5]), higher("ms", "b", "a", [0.3])), "confirmed"),
         (all_of(lower("loss", "a", "b", [0.5]), lower("ms", "b", "a", [0.3])), "refuted"),
         (lower("loss", "a", "b", [0.5]) & lower("loss", "b", "a", [0.5]), "refuted"),
+        (at_least(1, lower("loss", "a", "b", [0.5]), lower("loss", "b", "a", [0.5])), "confirmed"),
+        (at_least(2, lower("loss", "a", "b", [0.5]), lower("loss", "b", "a", [0.5])), "refuted"),
+        (not_shown(lower("loss", "a", "b", [0.5])), "refuted"),
+        (not_shown(lower("loss", "b", "a", [0.5])), "confirmed"),
     ],
 )
 def test_clear_results_confirm_or_refute(rule, verdict):
@@ -60,6 +64,7 @@ def test_clear_results_confirm_or_refute(rule, verdict):
         within("loss", "a", "b", 1.05, [0.5], ratio=True),
         dominates("a", "b", "loss", "ms", [0.5]),
         all_of(lower("loss", "a", "b", [0.5]), within("loss", "a", "b", 100, [0.5])),
+        at_least(2, lower("loss", "a", "b", [0.5]), within("loss", "a", "b", 100, [0.5]), lower("loss", "b", "a", [0.5])),
     ],
 )
 def test_results_that_overlap_stay_open(rule):
@@ -167,3 +172,27 @@ def test_arms_that_no_seed_touches_are_one_measurement_each_and_decide_nothing()
     judged = lower("loss", "a", "b", [0.5]).judge(Results("r", "r", "", {"loss": "lower"}, facts, [0.5], [0, 1, 2], rows))
     assert judged.verdict == "inconclusive"
     assert "not enough seeds: 1" in judged.text
+
+
+def test_what_is_open_is_not_shown_unless_seeds_are_too_few_to_show_it():
+    rule = not_shown(lower("loss", "a", "b", [0.5]))
+    assert rule.judge(OPEN).verdict == "confirmed"
+    assert rule.judge(results(a=[1.0, 1.1], b=[1.3, 1.0])).verdict == "inconclusive"
+    assert str(rule) == "it is not shown that loss of a is below that of b at density 0.5"
+
+
+def test_at_least_counts_and_states_the_effect_of_the_part_that_decides():
+    better, worse = lower("loss", "a", "b", [0.5]), lower("loss", "b", "a", [0.5])
+    judged = at_least(2, better, worse, lower("loss", "a", "b", [0.3])).judge(CLEAR)
+    assert judged.verdict == "confirmed"
+    assert judged.effect == better.judge(CLEAR).effect
+    assert judged.text.splitlines()[-1] == "2 of 3 confirmed, 2 needed -> confirmed"
+    assert at_least(1, better, worse).judge(OPEN).verdict == "inconclusive"
+    assert str(at_least(1, better, worse)) == f"at least 1 of: ({better}; or {worse})"
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_at_least_needs_a_count_that_its_rules_can_meet(count):
+    rule = lower("loss", "a", "b", [0.5])
+    with pytest.raises(MethodError, match="from 1 to its 2 rules"):
+        at_least(count, rule, rule)

@@ -109,6 +109,53 @@ class AllOf(Rule):
         return "; and ".join(map(str, self.parts))
 
 
+@dataclass(frozen=True)
+class AtLeast(Rule):
+    """So many of the parts: confirmed when enough are, refuted when too many are refuted for that."""
+
+    count: int
+    parts: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= len(self.parts):
+            raise MethodError(f"at_least needs a count from 1 to its {len(self.parts)} rules, not {self.count}.")
+
+    def judge(self, results: Results) -> Judgement:
+        judged = [part.judge(results) for part in self.parts]
+        said: dict[Verdict, int] = {v: sum(j.verdict == v for j in judged) for v in ("confirmed", "refuted", "inconclusive")}
+        if said["confirmed"] >= self.count:
+            verdict: Verdict = "confirmed"
+        else:
+            verdict = "refuted" if said["refuted"] > len(judged) - self.count else "inconclusive"
+        deciding = sorted(judged, key=_strength)[-self.count]
+        tally = f"{said['confirmed']} of {len(judged)} confirmed, {self.count} needed -> {verdict}"
+        return Judgement(verdict, deciding.effect, "\n".join([*(j.text for j in judged), tally]))
+
+    def __str__(self) -> str:
+        return f"at least {self.count} of: ({'; or '.join(map(str, self.parts))})"
+
+
+@dataclass(frozen=True)
+class NotShown(Rule):
+    """What `part` says is not shown: refuted where it is confirmed, confirmed where it is refuted or open.
+
+    For a baseline that must not succeed as well. With too few seeds to show anything it stays open.
+    """
+
+    part: Rule
+
+    def judge(self, results: Results) -> Judgement:
+        judged = self.part.judge(results)
+        if judged.effect.n < MINIMUM_SEEDS:
+            verdict: Verdict = "inconclusive"
+        else:
+            verdict = "refuted" if judged.verdict == "confirmed" else "confirmed"
+        return Judgement(verdict, judged.effect, f"{judged.text}\nnot shown, as it should be -> {verdict}")
+
+    def __str__(self) -> str:
+        return f"it is not shown that {self.part}"
+
+
 def lower(measure: str, arm: str, than: str, at: list[float]) -> Below:
     """`measure` of `arm` is lower than that of `than` at each density."""
     return Below(measure, arm, than, tuple(at))
@@ -137,6 +184,16 @@ def all_of(*rules: Rule) -> AllOf:
     return AllOf(tuple(part for rule in rules for part in (rule.parts if isinstance(rule, AllOf) else (rule,))))
 
 
+def at_least(count: int, *rules: Rule) -> AtLeast:
+    """`count` of `rules`, whichever."""
+    return AtLeast(count, rules)
+
+
+def not_shown(rule: Rule) -> NotShown:
+    """`rule` is not confirmed."""
+    return NotShown(rule)
+
+
 def _verdict(effect: Interval, margin: float) -> Verdict:
     if effect.n < MINIMUM_SEEDS:
         return "inconclusive"
@@ -150,9 +207,13 @@ def _verdict(effect: Interval, margin: float) -> Verdict:
 
 def _weakest(judged: list[Judgement]) -> Judgement:
     """What refutes comes first, then what stays open; among those, the largest effect against the rule."""
-    order = {"refuted": 0, "inconclusive": 1, "confirmed": 2}
-    worst = min(judged, key=lambda j: (order[j.verdict], 0 if isnan(j.effect.high) else -j.effect.high))
+    worst = min(judged, key=_strength)
     return Judgement(worst.verdict, worst.effect, "\n".join(j.text for j in judged))
+
+
+def _strength(judged: Judgement) -> tuple[int, float]:
+    order = {"refuted": 0, "inconclusive": 1, "confirmed": 2}
+    return order[judged.verdict], 0 if isnan(judged.effect.high) else -judged.effect.high
 
 
 def _shown(effect: Interval) -> str:
