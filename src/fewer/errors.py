@@ -45,9 +45,21 @@ class StoreError(FewerError):
     """A run store that is damaged, locked, or belongs to another configuration."""
 
 
+class ResumeError(FewerError):
+    """A checkpoint that is damaged, or of another configuration or model than what is to go on from it."""
+
+
 class MissingExtraError(FewerError):
     """An optional dependency that is not installed; the message names the extra."""
 
 
 class MeasureError(FewerError):
     """A measurement that cannot be made of what was given."""
+
+
+class SearchError(FewerError):
+    """A sample of a search that could not be evaluated; the message says which."""
+
+
+class KernelError(FewerError):
+    """A matrix that a kernel's form cannot hold."""

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fewer.core import Allocation, Cubic, Global, Schedule, register
+from fewer.core import Allocation, Constant, Cubic, Global, Schedule, register
 from fewer.core.method import Phase
 from fewer.weights.training.in_loop import InLoop
 from fewer.weights.training.moment import Masks, Moment, magnitude
@@ -41,7 +41,10 @@ class GradualMagnitude(InLoop):
     def start(self, weights: Mapping[str, Tensor], density: float) -> Masks:
         layers = {name: Moment(name, weight.detach()) for name, weight in weights.items()}
         whole = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
-        return self.moves(self.schedule(density, 1)).cut(layers, whole, density)
+        return self._shrink(Constant.of(density)).cut(layers, whole, density)
 
-    def moves(self, schedule: Schedule) -> Shrink:
+    def moves(self, schedule: Schedule) -> Shrink | None:
+        return self._shrink(schedule) if schedule.start > schedule.end else None
+
+    def _shrink(self, schedule: Schedule) -> Shrink:
         return Shrink(self.score, schedule, self.allocation)

@@ -1,11 +1,13 @@
 """What a score sees of a layer while it trains, and the masks over its weights."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
+from fewer.core import Selection
 from fewer.weights.layers import find_layers
 
 Masks = dict[str, Bool[Tensor, "..."]]
@@ -47,3 +49,20 @@ def full(model: nn.Module) -> Masks:
 def active(masks: Masks) -> int:
     """How many weights are active in all layers together."""
     return sum(int(mask.sum()) for mask in masks.values())
+
+
+def packed(masks: Masks) -> dict[str, UInt8[Tensor, " bytes"]]:
+    """The masks at one bit an entry, on the CPU."""
+    return {name: Selection(mask).packed() for name, mask in masks.items()}
+
+
+def unpacked(bits: Mapping[str, UInt8[Tensor, " bytes"]], weights: Mapping[str, Tensor]) -> Masks:
+    """Masks of these weights out of `packed`, on their devices.
+
+    Raises:
+        SelectionError: bits that are damaged or of another shape.
+        KeyError: none for a weight.
+    """
+    return {
+        name: Selection.from_packed(bits[name], tuple(weight.shape)).mask.to(weight.device) for name, weight in weights.items()
+    }

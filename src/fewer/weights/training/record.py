@@ -1,11 +1,14 @@
 """What training cost and which positions it ever used: the run log behind lessons 3, 4 and 5."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from fewer.weights.training.moment import Masks, active
+from fewer.weights.training.moment import Masks, active, packed, unpacked
 
 BYTES = 4  # float32
 
@@ -34,6 +37,17 @@ class Record:
     """Positions that were ever active."""
     always: Masks = field(default_factory=dict)
     """Positions that were active all the time."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """As tensors (positions at one bit an entry) and plain values."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {n: packed(v) if isinstance(v, dict) else list(v) if isinstance(v, list) else v for n, v in values.items()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> "Record":
+        """Out of `state_dict`, over these weights. Raises as `unpacked` does."""
+        values: dict[str, Any] = {n: unpacked(v, weights) if isinstance(v, dict) else v for n, v in state.items()}
+        return cls(**values)
 
     def hold(self, masks: Masks, others: int = 0) -> None:
         """From now on these masks are in force, beside `others` parameters that are never masked."""

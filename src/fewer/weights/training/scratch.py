@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from fewer.core import ERK, Allocation, Schedule, Uniform, stream
 from fewer.errors import MethodError
 from fewer.weights.training.in_loop import InLoop
-from fewer.weights.training.moment import Masks
+from fewer.weights.training.moment import Masks, magnitude
 from fewer.weights.training.problem import Problem
 from fewer.weights.training.record import Record
-from fewer.weights.training.rule import Rule
+from fewer.weights.training.rule import InTurn, Rule
 from fewer.weights.training.saliency import Saliency
+from fewer.weights.training.shrink import Shrink
 from fewer.weights.training.start import Initialisation, initialise, random_masks, xavier_normal
 from fewer.weights.training.trainer import Trained, Trainer
 
@@ -47,7 +48,11 @@ class SparseFromStart(Trainer):
 
 @dataclass(frozen=True)
 class FromScratch(SparseFromStart, InLoop):
-    """Random positions at the start, with the layer densities of an allocation."""
+    """Random positions at the start, with the layer densities of an allocation.
+
+    Under a schedule that falls (`fewer.attach`) it starts where the schedule does, and at each step of it loses the weights of
+    smallest magnitude (a random method: random weights), as GraNet does (Liu et al. 2021, arXiv 2106.10404).
+    """
 
     allocation: Allocation = field(default=ERK())
     saliency: Saliency | None = field(default=None, kw_only=True)
@@ -71,7 +76,10 @@ class FromScratch(SparseFromStart, InLoop):
         return random_masks(weights, density, self.allocation, self.seed, exact=self.exact)
 
     def moves(self, schedule: Schedule) -> Rule | None:
-        return self.rule()
+        if schedule.start == schedule.end:
+            return self.rule()
+        shrink = Shrink(self.score if self.kind == "random" else magnitude, schedule, self.allocation)
+        return InTurn((shrink, rule)) if (rule := self.rule()) else shrink
 
     def random_twin(self) -> "FromScratch":
         """Random positions at the same layer densities, trained as long: nothing that is scored moves them."""
