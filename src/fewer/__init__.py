@@ -17,11 +17,30 @@ if TYPE_CHECKING:
     from fewer.comparing import compare, methods
     from fewer.errors import FewerError
     from fewer.weights.iso_flop.transform import iso_flop
+    from fewer.weights.loading import load
     from fewer.weights.prune import prune
     from fewer.weights.saving import reapply, save
+    from fewer.weights.search.search import random_search
+    from fewer.weights.training.attach import attach
+    from fewer.weights.training.callback import SparsityCallback
 
 __version__ = "0.1.0"
-__all__ = ["FewerError", "System", "__version__", "compare", "iso_flop", "methods", "prune", "reapply", "save", "systems"]
+__all__ = [
+    "FewerError",
+    "SparsityCallback",
+    "System",
+    "__version__",
+    "attach",
+    "compare",
+    "iso_flop",
+    "load",
+    "methods",
+    "prune",
+    "random_search",
+    "reapply",
+    "save",
+    "systems",
+]
 
 _WHERE = {
     "FewerError": "fewer.errors",
@@ -31,7 +50,11 @@ _WHERE = {
     "iso_flop": "fewer.weights.iso_flop.transform",
     "prune": "fewer.weights.prune",
     "save": "fewer.weights.saving",
+    "load": "fewer.weights.loading",
     "reapply": "fewer.weights.saving",
+    "random_search": "fewer.weights.search.search",
+    "attach": "fewer.weights.training.attach",
+    "SparsityCallback": "fewer.weights.training.callback",
 }
 
 
