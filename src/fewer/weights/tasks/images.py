@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from fewer.compare.task import Direction, Measurement, Task
 from fewer.core import Budget, Density, Method
 from fewer.core.detect import detect
-from fewer.data.images import default_images, load
+from fewer.data.images import DEFAULT, default_images, load
 from fewer.data.split import shuffled
 from fewer.errors import BudgetError, MethodError, ModelError
 from fewer.measure.flops import count
 from fewer.measure.quality import classification
 from fewer.weights.flow import effective_weights
-from fewer.weights.networks import CifarResNet, Network
+from fewer.weights.networks import CifarResNet, Network, ViT
 from fewer.weights.tasks.reliability import attacked_accuracy, fitted, known_from_foreign, logits_of, pixel_noise
 from fewer.weights.training.at_width import AtWidth
 from fewer.weights.training.gradient_norms import GradientNorms
 from fewer.weights.training.moment import Masks, active
-from fewer.weights.training.problem import Problem, Recipe
+from fewer.weights.training.problem import AdamWRecipe, Problem, Recipe
 from fewer.weights.training.trainer import Trained, Trainer
 
 NOISE = "noise"
@@ -65,11 +65,6 @@ class ImageTraining(Task):
     epsilon: float = 8 / 255
     """Change of each pixel in the attack."""
     device: str = "cpu"
-
-    @classmethod
-    def on_default_images(cls, **parameters: Any) -> "ImageTraining":
-        """On the larger set that this machine has, else on the embedded digits."""
-        return cls(images=default_images().name, **parameters)
 
     @property
     def quality(self) -> Mapping[str, Direction]:
@@ -179,6 +174,21 @@ class ImageTraining(Task):
                 "gradient_norms": {"steps": norms.steps, "norms": norms.norms},
             },
         )
+
+
+def small_resnet() -> ImageTraining:
+    """ResNet-8, 8 wide, seconds a training: MNIST where this machine has it, else the embedded digits."""
+    found = default_images().name
+    return ImageTraining(images=found, recipe=Recipe(epochs=3 if found == DEFAULT else 20, rate=0.1))
+
+
+def small_vit() -> ImageTraining:
+    """A ViT of four blocks, 32 wide, on the same images in 4 x 4 patches."""
+    found = default_images().name
+    large = found == DEFAULT
+    return ImageTraining(
+        images=found, network=ViT(patch=7 if large else 2), width=32, recipe=AdamWRecipe(epochs=10 if large else 30, rate=3e-3)
+    )
 
 
 def dead(masks: Masks) -> dict[str, dict[str, int]]:

@@ -1,9 +1,13 @@
 """When a mask is renewed, and which share of it."""
 
+import dataclasses
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fewer.core import Cosine, Density
 from fewer.errors import ScheduleError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,3 +32,12 @@ class Updates:
         if not 0 < step < end or step % self.every:
             return 0.0
         return Cosine(start=self.fraction, end=0.0, finish=end).at(step)
+
+
+def paced(method: T, steps: int, times: int = 30) -> T:
+    """`method` with its `updates` so close that they come some `times` in a training of `steps`, if they were further apart."""
+    updates = getattr(method, "updates", None)
+    if not isinstance(updates, Updates):
+        return method
+    every = min(updates.every, max(1, int(updates.until * steps / times)))
+    return dataclasses.replace(method, updates=dataclasses.replace(updates, every=every))  # type: ignore[type-var]
