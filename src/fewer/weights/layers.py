@@ -122,7 +122,7 @@ def find_layers(
         if not _prunable(module, embeddings):
             continue
         seen_names.append(name)
-        wanted = _matches(name, include) and not _matches(name, exclude)
+        wanted = matches(name, include) and not matches(name, exclude)
         if module is head and not any(name == pattern for pattern in include):
             wanted = False
         if wanted and not isinstance(module.weight, nn.Parameter):
@@ -153,8 +153,9 @@ def _prunable(module: Any, embeddings: bool) -> bool:
     return embeddings and isinstance(module, nn.Embedding)
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+def matches(name: str, patterns: str | Iterable[str]) -> bool:
+    """Does a dotted name match a shell pattern, or one of several?"""
+    return any(fnmatchcase(name, pattern) for pattern in ((patterns,) if isinstance(patterns, str) else patterns))
 
 
 def check_finite(layers: Iterable[Layer]) -> None:

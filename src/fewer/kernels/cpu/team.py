@@ -1,0 +1,92 @@
+"""Kernels on the threads that torch already has.
+
+A second pool of threads would fight with torch's own: between two products its idle threads spin for milliseconds, on the cores
+that the other pool needs. So a kernel is a plain C function, and the OpenMP runtime that torch has loaded calls it once in
+each of its threads. They share the work by a counter: who is held up takes less.
+"""
+
+import ctypes
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from numba import njit
+from torch import get_num_threads
+
+from fewer.kernels.cpu.lanes import claim, word
+
+KERNEL = "void(i8)"
+"""Signature of a kernel: the address of its job, which is 64-bit integers at these offsets."""
+UNITS, GRAIN, BATCH, X, X_STEP, Y, Y_STEP, HALF = range(8, 72, 8)
+"""Number of units and how many are taken at once (the first integer is the next one to take); vectors in the batch; where
+they are, and their distance in bytes; the same for the results; are the values bfloat16?"""
+OPERANDS = 72
+"""Offset of what else a kernel wants."""
+
+_TURNS = 16  # pieces that a thread takes in all, about: they even out a thread that is held up, and cost next to nothing
+_Job = ctypes.c_int64 * 24
+_X, _Y = X // 8, Y // 8
+_KNOWN = 64  # batch sizes whose jobs are kept
+
+
+@njit
+def share(job, unit, read, size):
+    """Take units until none is left: unit(job, number, read, size), with how to read a value and its size in bytes."""
+    units, grain = word(job + UNITS), word(job + GRAIN)
+    while True:
+        first = claim(job, grain)
+        if first >= units:
+            break
+        for number in range(first, min(first + grain, units)):
+            unit(job, number, read, size)
+
+
+class Work:
+    """A kernel with its operands, for inputs of `width` and results of `rows` float32 each, both without gaps.
+
+    Calls from several Python threads at once are safe: each has a job of its own.
+    """
+
+    def __init__(self, kernel: Any, units: int, width: int, rows: int, half: bool, *operands: int):
+        """`kernel`: a numba cfunc; `units`: pieces of work, such as rows; `half`: are the values bfloat16?"""
+        self._kernel, self._alone = kernel, kernel.ctypes
+        self._address, self._units, self._steps = kernel.address, units, (4 * width, 4 * rows)
+        self._rest = (int(half), *operands)
+        self._jobs: dict[tuple[int, int], bytes] = {}  # by batch and threads: all but where inputs and results are
+
+    def __call__(self, batch: int, x: int, y: int) -> None:
+        """Multiply `batch` vectors that lie at address `x`; results go to address `y`."""
+        threads = get_num_threads()
+        made = self._jobs.get((batch, threads)) or self._job(batch, threads)
+        job = _Job.from_buffer_copy(made)
+        job[_X], job[_Y] = x, y
+        if threads > 1 and (parallel := _parallel()) is not None:
+            parallel(self._address, job, threads, 0)
+        else:
+            self._alone(ctypes.addressof(job))
+
+    def _job(self, batch: int, threads: int) -> bytes:
+        grain = max(1, self._units // (threads * _TURNS))
+        x_step, y_step = self._steps
+        made = bytes(_Job(0, self._units, grain, batch, 0, x_step, 0, y_step, *self._rest))
+        if len(self._jobs) < _KNOWN:
+            self._jobs[batch, threads] = made
+        return made
+
+
+@cache
+def _parallel() -> Any:
+    """GOMP_parallel(function, argument, threads, flags) of the OpenMP runtime that torch runs on; None where there is none."""
+    beside = Path(torch.__file__).parent / "lib"
+    for name in [*map(str, sorted(beside.glob("lib*omp*.so*"))), "libgomp.so.1", "libiomp5.so", "libomp.so"]:
+        try:
+            # NOLOAD: only a runtime that is there already is torch's.
+            call = ctypes.CDLL(name, mode=os.RTLD_NOLOAD | os.RTLD_NOW).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        call.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        call.restype = None
+        return call
+    return None
