@@ -1,7 +1,6 @@
 """Training on scikit-learn's digits: the small common ground on which sparse training methods are compared."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from fewer.measure.latency import interleaved
 from fewer.measure.quality import classification
 from fewer.weights.effective import effective
 from fewer.weights.networks.perceptron import perceptron as chain_of
+from fewer.weights.one_thread import one_thread
 from fewer.weights.training.at_width import AtWidth
 from fewer.weights.training.chain import forward, links
 from fewer.weights.training.methods import (
@@ -190,17 +190,6 @@ class DigitsTraining(Task):
         with torch.inference_mode():
             times = interleaved({"dense": lambda: dense(x), "own": lambda: own(x)}, self.rounds)
         return {"latency_ms": 1e3 * times["own"].median, "latency_ms_dense": 1e3 * times["dense"].median}
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Matrices as small as these lose by being shared out."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @lru_cache(maxsize=1024)

@@ -14,9 +14,10 @@ from fewer.compare.task import Direction, Measurement, Task
 from fewer.core import Budget, Density, Method, stream
 from fewer.errors import MethodError
 from fewer.measure.quality import classification
+from fewer.weights.one_thread import one_thread
 from fewer.weights.prune import prune
 from fewer.weights.pruner import Pruner
-from fewer.weights.tasks.digits import digits, one_thread, perceptron
+from fewer.weights.tasks.digits import digits, perceptron
 from fewer.weights.tasks.measured import costs, detected, draw_histograms, layer_table
 from fewer.weights.walk import Batch, Mode
 

@@ -24,7 +24,7 @@ from fewer.data.places import Places
 from fewer.data.quiet import quiet
 from fewer.errors import ModelError
 from fewer.files import write_whole
-from fewer.weights.tasks.digits import one_thread
+from fewer.weights.one_thread import one_thread
 
 log = logging.getLogger("fewer.weights")
 

@@ -1,5 +1,6 @@
 """All training methods by name. Importing this module registers them."""
 
+from fewer.weights.search.random_search import RandomSearch
 from fewer.weights.training.dense import DenseTraining, SmallDense
 from fewer.weights.training.evolve import SET
 from fewer.weights.training.gradual import GradualMagnitude
@@ -17,6 +18,7 @@ __all__ = [
     "MagnitudeFinetuned",
     "NeuronsFinetuned",
     "RandomPruning",
+    "RandomSearch",
     "RigL",
     "SmallDense",
     "SnipTraining",
