@@ -2,6 +2,7 @@
 
 import io
 import os
+import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -103,9 +104,26 @@ def _cifar10(found: Found) -> Parts:
     return parts[0], parts[1], parts[2], parts[3], classes
 
 
+def _cifar10_whole(found: Found) -> Parts:
+    """Records of one label and 3,072 pixels, colour by colour; five files to train and one to test."""
+    with tarfile.open(fileobj=io.BytesIO(found.bytes("cifar-10-binary.tgz")), mode="r:gz") as archive:
+
+        def read(name: str) -> bytes:
+            member = archive.extractfile(f"cifar-10-batches-bin/{name}")
+            assert member is not None  # the archive has the sum of one that holds it
+            return member.read()
+
+        classes = tuple(read("batches.meta.txt").decode().split())
+        train = b"".join(read(f"data_batch_{part}.bin") for part in range(1, 6))
+        rows = [np.frombuffer(part, np.uint8).reshape(-1, 3073) for part in (train, read("test_batch.bin"))]
+    (train_y, train_x), (test_y, test_x) = ((part[:, 0], part[:, 1:].reshape(-1, 3, 32, 32)) for part in rows)
+    return train_x, train_y, test_x, test_y, classes
+
+
 _PARTS: dict[str, Callable[[Found], Parts]] = {
     "mnist-10k": _mnist,
     "digits": _digits,
     "fashion-mnist-900": _fashion,
     "cifar10-6k": _cifar10,
+    "cifar10": _cifar10_whole,
 }

@@ -72,6 +72,17 @@ _ENTRIES = (
         files=(File("cifar10-6k/cifar10-6k.zip", "992b779f24ac49a462524471cadb09919791f6ecfe9d1a2bae86b62af83bf8e5", 6218158),),
     ),
     Entry(
+        name="cifar10",
+        kind="images",
+        about="50,000 + 10,000 of 32x32 RGB",
+        licence="none stated; research by custom, with citation",
+        # Kept packed, and not called .gz, since the sum that is known is that of the archive.
+        files=(
+            File("cifar10/cifar-10-binary.tgz", "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", 170052171),
+        ),
+        sources=(Public("https://www.cs.toronto.edu/~kriz/", {"cifar10/cifar-10-binary.tgz": "cifar-10-binary.tar.gz"}),),
+    ),
+    Entry(
         name="agnews-7k6",
         kind="sentences",
         about="7,600 news articles, 4 topics; 5,600 train, 2,000 test",

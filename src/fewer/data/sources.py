@@ -102,7 +102,7 @@ class Public:
         return self.base
 
     def deliver(self, files: tuple[File, ...], into: Path) -> None:
-        """Writes every file, unpacked, into the folder `into`."""
+        """Writes every file, unpacked unless it is kept as `.tgz`, into the folder `into`."""
         for file in files:
             there, _, member = self.names.get(file.path, Path(file.plain).name).partition("!")
             target = into / file.plain
@@ -112,7 +112,7 @@ class Public:
                 if member:
                     with zipfile.ZipFile(got) as archive, archive.open(member) as packed, target.open("wb") as out:
                         shutil.copyfileobj(packed, out)
-                elif there.endswith(".gz"):
+                elif there.endswith(".gz") and not file.path.endswith(".tgz"):
                     with gzip.open(got) as packed, target.open("wb") as out:
                         shutil.copyfileobj(packed, out)
                 else:

@@ -36,6 +36,16 @@ class CifarResNet(Network):
         return nn.Sequential(stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
 
 
+@dataclass(frozen=True)
+class CifarResNetByDepth(Network):
+    """The same with its depth for a size, so that arms of several depths can stand in one comparison."""
+
+    width: int = 16
+
+    def build(self, width: int, shape: ImageShape, classes: int) -> nn.Sequential:
+        return CifarResNet(depth=width).build(self.width, shape, classes)
+
+
 class Block(nn.Module):
     """relu(norm(conv(relu(norm(conv(x))))) + shortcut(x))"""
 

@@ -65,6 +65,7 @@ class ImageTraining(Task):
     epsilon: float = 8 / 255
     """Change of each pixel in the attack."""
     device: str = "cpu"
+    """A name of torch's, or "auto": a GPU where there is one."""
 
     @property
     def quality(self) -> Mapping[str, Direction]:
@@ -87,16 +88,21 @@ class ImageTraining(Task):
         )
 
     @property
+    def place(self) -> torch.device:
+        """Where the networks are trained."""
+        return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device)
+
+    @property
     def problem(self) -> Problem:
         found = pictures(self.images, self.test)
         shape = tuple(found.train_x.shape[1:])
 
         def build(width: int) -> nn.Module:
-            return self.network.build(width, shape, found.classes).to(self.device)  # type: ignore[arg-type]
+            return self.network.build(width, shape, found.classes).to(self.place)  # type: ignore[arg-type]
 
         return Problem(
-            found.train_x.to(self.device),
-            found.train_y.to(self.device),
+            found.train_x.to(self.place),
+            found.train_y.to(self.place),
             build,
             self.width,
             self.recipe,
@@ -125,7 +131,7 @@ class ImageTraining(Task):
 
     def _quality(self, model: nn.Module, seed: int) -> dict[str, float]:
         found = pictures(self.images, self.test)
-        x, y = found.test_x.to(self.device), found.test_y.to(self.device)
+        x, y = found.test_x.to(self.place), found.test_y.to(self.place)
         if self.foreign == NOISE:
             foreign = pixel_noise(tuple(x.shape), seed)
         else:
@@ -133,7 +139,7 @@ class ImageTraining(Task):
         known = logits_of(model, x)
         tested = classification(known.cpu(), found.test_y)._asdict()
         tested["attacked"] = attacked_accuracy(model, x, y, self.epsilon)
-        tested["ood_auroc"] = known_from_foreign(known, logits_of(model, foreign.to(self.device)))
+        tested["ood_auroc"] = known_from_foreign(known, logits_of(model, foreign.to(self.place)))
         return {name: tested[name] for name in self.quality}
 
     def _measurement(
