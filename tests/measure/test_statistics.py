@@ -14,6 +14,7 @@ from fewer.measure import (
     pareto_front,
     t_interval,
 )
+from fewer.measure.statistics import holm, paired_p_value
 
 numbers = st.floats(-1e6, 1e6)
 samples = st.lists(numbers, min_size=2, max_size=20)
@@ -136,3 +137,33 @@ def test_a_point_with_a_nan_is_off_the_front_and_beats_nothing():
 def test_a_front_without_directions_is_an_error(better):
     with pytest.raises(MeasureError):
         pareto_front([(1.0, 2.0)], better=better)
+
+
+@given(st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size=2, max_size=20))
+def test_the_paired_p_value_is_scipys(pairs):
+    a, b = ({i: pair[side] for i, pair in enumerate(pairs)} for side in (0, 1))
+    differences = np.array([x - y for x, y in pairs])
+    if differences.std() > 1e-6 * max(1.0, abs(differences.mean())):  # below, scipy warns of lost precision
+        expected = stats.ttest_rel(*np.array(pairs).T).pvalue
+        assert paired_p_value(a, b) == pytest.approx(expected, rel=1e-6)
+
+
+def test_equal_differences_are_certain_and_one_pair_or_an_infinite_one_tells_nothing():
+    assert paired_p_value({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0}) == 1.0
+    assert paired_p_value({0: 1.0, 1: 2.0}, {0: 0.5, 1: 1.5}) == 0.0
+    assert math.isnan(paired_p_value({0: 1.0}, {0: 0.5}))
+    assert math.isnan(paired_p_value({0: math.inf, 1: 1.0, 2: 2.0}, {0: 0.5, 1: 0.5, 2: 0.5}))
+
+
+def test_holm_on_a_worked_example():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+    assert holm([0.5, math.nan, 0.02])[2] == pytest.approx(0.06)
+    assert math.isnan(holm([math.nan])[0])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_the_raw_values_and_bonferronis_and_keeps_their_order(raw):
+    adjusted = holm(raw)
+    assert all(p <= q <= min(1.0, len(raw) * p) + 1e-12 for p, q in zip(raw, adjusted, strict=True))
+    assert all(adjusted[i] <= adjusted[j] for i in range(len(raw)) for j in range(len(raw)) if raw[i] < raw[j])

@@ -115,6 +115,42 @@ def paired_difference(a: Mapping[K, float], b: Mapping[K, float], log: bool = Fa
     return Interval(middle, low, high, len(shared))
 
 
+def paired_p_value(a: Mapping[K, float], b: Mapping[K, float]) -> float:
+    """Two-sided p value of the paired t test that a - b is 0 on average, over the keys that both have.
+
+    Where all differences are the same, the test has no spread to go by: 1 if they are 0, else 0. NaN for a single pair or
+    where a difference is not finite.
+
+    Raises:
+        MeasureError: no shared key, or a NaN.
+    """
+    from scipy.stats import t
+
+    low, high = (paired_difference(a, b)[i] for i in (1, 2))
+    differences = np.array([a[key] - b[key] for key in a if key in b], dtype=np.float64)
+    if differences.size < 2 or not math.isfinite(low + high):
+        return math.nan
+    mean, spread = float(differences.mean()), float(differences.std(ddof=1))
+    if spread == 0:
+        return float(mean == 0)
+    return float(2 * t.sf(abs(mean) / spread * math.sqrt(differences.size), differences.size - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p values (Holm 1979): comparing each with a level keeps the chance of any false alarm among all below it.
+
+    The smallest of m is multiplied by m, the next by m - 1, ...; none may fall below one before it. A NaN stays one, and
+    counts as a test.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: (math.isnan(p_values[i]), p_values[i]))
+    adjusted, highest = [math.nan] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        if not math.isnan(p_values[i]):
+            highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+            adjusted[i] = highest
+    return adjusted
+
+
 def pareto_front(points: Sequence[Sequence[float]], better: Sequence[Literal["higher", "lower"]]) -> list[int]:
     """Indices of the points that no other point beats: at least as good in every coordinate and better in one.
 
