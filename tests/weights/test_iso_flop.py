@@ -1,4 +1,5 @@
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ IN_PLACE = KINDS[1:]
 
 
 def perceptron(*sides: int) -> nn.Sequential:
-    layers = [module for a, b in zip(sides[:-1], sides[1:], strict=True) for module in (nn.Linear(a, b), nn.ReLU())]
+    layers = [module for a, b in pairwise(sides) for module in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(*layers[:-1])
 
 
@@ -53,7 +54,7 @@ IMAGES = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 )
 def test_multiply_adds_and_non_zeros_are_those_of_the_dense_network(kind, sides, sparsity, allocation, seed):
     dense = perceptron(*sides)
-    size = sum(a * b for a, b in zip(sides[:-1], sides[1:], strict=True))
+    size = sum(a * b for a, b in pairwise(sides))
     model, masks, report = fewer.iso_flop(dense, kind, sparsity, dense=(), allocation=allocation, seed=seed)
     assert active(masks) == report.active_weights == report.macs == report.dense_macs == report.dense_weights == size
     assert sum(int((module.weight != 0).sum()) for module in model.modules() if isinstance(module, nn.Linear)) == size
@@ -166,7 +167,12 @@ def test_nonlinearity_and_norm_are_where_the_authors_have_them():
 def test_a_chain_is_rewired_through_norms_pooling_and_flattening():
     model = fewer.iso_flop(convolutions(), "wide", 0.75, inputs=IMAGES).model
     assert (model[0][0].in_channels, model[0][0].out_channels, model[0][1].num_features) == (3, 16, 16)
-    assert (model[3].in_channels, model[3].out_channels, model[3].dilation, model[3].padding_mode) == (24, 24, (2, 2), "circular")
+    assert (model[3].in_channels, model[3].out_channels, model[3].dilation, model[3].padding_mode) == (
+        24,
+        24,
+        (2, 2),
+        "circular",
+    )
     assert (model[7].in_features, model[7].out_features) == (24 * 4, 5)
 
 
@@ -259,7 +265,12 @@ REFUSED = [
     (lambda: nn.Sequential(perceptron(12, 20), nn.LayerNorm(20), nn.Linear(20, 5)), {"kind": "wide"}, ModelError, "LayerNorm"),
     (lambda: nn.Sequential(nn.Linear(12, 12)), {"kind": "wide"}, ModelError, "the chain has 1"),
     (lambda: nn.Sequential(*[nn.Linear(12, 12)] * 2), {"kind": "wide"}, ModelError, "in two places"),
-    (lambda: perceptron(12, 20, 16, 5), {"kind": "wide", "dense": ("first", "last")}, BudgetError, r"nothing is left.*dense=\(\)"),
+    (
+        lambda: perceptron(12, 20, 16, 5),
+        {"kind": "wide", "dense": ("first", "last")},
+        BudgetError,
+        r"nothing is left.*dense=\(\)",
+    ),
 ]
 
 

@@ -15,7 +15,9 @@ def test_branches_are_whole_numbers_that_floating_point_does_not_bend(sparsity, 
     assert branch_count(sparsity) == branches
 
 
-@pytest.mark.parametrize(("width", "sparsity", "wide"), [(8, 0.5, 11), (8, 0.75, 16), (8, 0.9, 25), (16, 0.75, 32), (64, 0, 64)])
+@pytest.mark.parametrize(
+    ("width", "sparsity", "wide"), [(8, 0.5, 11), (8, 0.75, 16), (8, 0.9, 25), (16, 0.75, 32), (64, 0, 64)]
+)
 def test_widths_grow_by_the_root(width, sparsity, wide):
     assert widened(width, sparsity) == wide
 

@@ -60,14 +60,28 @@ def test_fresh_weights_start_without_the_momentum_of_the_position():
     optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9)
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([[1.0, 2.0, 0.0]]))
-    # The weak one is dropped and, because its gradient is the larger, grows again.
+    # The weak one makes room for the free position, whose gradient is the largest.
+    rule = RigL(updates=Updates(0.9, every=1, until=1.0)).rule()
+    with MaskedTraining(model, optimizer, {"0": torch.tensor([[True, True, False]])}, rule, 1000) as training:
+        model(torch.tensor([[2.0, 1.0, 3.0]])).sum().backward()
+        optimizer.step()
+    assert training.masks["0"].tolist() == [[False, True, True]]
+    assert (model[0].weight == 0).tolist() == [[True, False, True]]
+    assert (optimizer.state[model[0].weight]["momentum_buffer"] == 0).tolist() == [[True, False, True]]
+
+
+def test_a_position_that_is_dropped_and_grows_again_keeps_weight_and_momentum():
+    model = nn.Sequential(nn.Linear(3, 1, bias=False))
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9)
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 2.0, 0.0]]))
     rule = RigL(updates=Updates(0.9, every=1, until=1.0)).rule()
     with MaskedTraining(model, optimizer, {"0": torch.tensor([[True, True, False]])}, rule, 1000) as training:
         model(torch.tensor([[2.0, 1.0, 1.0]])).sum().backward()
         optimizer.step()
     assert training.masks["0"].tolist() == [[True, True, False]]
-    assert (model[0].weight == 0).tolist() == [[True, False, True]]
-    assert (optimizer.state[model[0].weight]["momentum_buffer"] == 0).tolist() == [[True, False, True]]
+    assert (model[0].weight == 0).tolist() == [[False, False, True]]
+    assert (optimizer.state[model[0].weight]["momentum_buffer"] == 0).tolist() == [[False, False, True]]
 
 
 def test_after_closing_the_optimiser_is_free_again():

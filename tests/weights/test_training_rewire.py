@@ -21,24 +21,25 @@ def test_as_many_are_grown_as_dropped_and_by_the_right_scores(side, seed, densit
     weight = (noise((side, side), seed, "weight") - 0.5) * mask
     growth = noise((side, side), seed, "growth") - 0.5
     count = int(share * int(mask.sum()))
-    after, grown = rewired(weight, mask, growth, count)
-    kept = after & ~grown
+    after, new = rewired(weight, mask, growth, count)
     assert after.sum() == mask.sum()
-    assert grown.sum() == count
-    assert not (kept & ~mask).any()
-    gone = mask & ~kept
-    if gone.any() and kept.any():
-        assert weight[gone].abs().max() <= weight[kept].abs().min()
-    free = ~kept & ~grown
-    if grown.any() and free.any():
-        assert growth[grown].min() >= growth[free].max()
+    assert new.sum() <= count and torch.equal(new, after & ~mask)
+    gone, stayed = mask & ~after, mask & after
+    if gone.any():  # what is gone is among the weakest, and nothing that grew in its place scores less
+        weaker = (weight[mask].abs() < weight[gone].abs().max()).sum()
+        assert weaker < count
+        assert growth[new].min() >= growth[gone].max()
+    free = ~mask & ~after
+    if new.any() and free.any():
+        assert growth[new].min() >= growth[free].max()
+    assert stayed.sum() >= mask.sum() - count
 
 
-def test_a_dropped_position_may_grow_again_as_a_fresh_one():
+def test_a_dropped_position_that_grows_again_is_no_new_one():
     weight = torch.tensor([[0.1, 2.0, 0.0]])
-    after, grown = rewired(weight, weight != 0, torch.tensor([[9.0, 1.0, 5.0]]), 1)
+    after, new = rewired(weight, weight != 0, torch.tensor([[9.0, 1.0, 5.0]]), 1)
     assert after.tolist() == [[True, True, False]]
-    assert grown.tolist() == [[True, False, False]]
+    assert not new.any()
 
 
 def test_growth_scores_that_cannot_be_ranked_are_an_error():
@@ -71,8 +72,9 @@ def test_rewiring_moves_the_share_that_is_due_in_each_layer():
     layers = {"a": Moment("a", mask.float() * 0.5, torch.ones(4, 10), 1)}
     rule = Rewire(lambda moment: noise((4, 10), 0), Updates(0.5, every=1, until=1.0))
     renewal = rule.renew(layers, {"a": mask}, 1, 1000)
-    assert int(renewal.fresh["a"].sum()) == 9  # int(0.4999988 * 20)
     assert int(renewal.masks["a"].sum()) == 20
+    # Of int(0.4999988 * 20) = 9 positions by noise, those that were free before are new.
+    assert 0 < int(renewal.fresh["a"].sum()) == int((renewal.masks["a"] & ~mask).sum()) <= 9
 
 
 def test_shrinking_meets_the_density_of_the_schedule_and_brings_nothing_back():
@@ -92,8 +94,7 @@ def test_a_layer_without_a_free_position_keeps_its_weights():
     layers = {name: Moment(name, torch.ones(4, 10), torch.ones(4, 10), 1) for name in ("full", "sparse")}
     masks = {"full": torch.ones(4, 10, dtype=torch.bool), "sparse": torch.arange(40).view(4, 10) < 20}
     renewal = Rewire(lambda moment: noise((4, 10), 0), Updates(0.5, every=1, until=1.0)).renew(layers, masks, 1, 1000)
-    assert set(renewal.fresh) == {"sparse"}
-    assert set(renewal.masks) == {"full", "sparse"} and renewal.masks["full"].all()
+    assert renewal.masks["full"].all() and not renewal.fresh["full"].any()
 
 
 def test_rigl_chooses_as_the_algorithm_says_word_by_word():
@@ -109,4 +110,4 @@ def test_rigl_chooses_as_the_algorithm_says_word_by_word():
     kept = set(active) - set(dropped)
     grown = sorted(set(range(42)) - kept, key=lambda i: -abs(float(gradient.flatten()[i])))[: len(dropped)]
     assert set(renewal.masks["a"].flatten().nonzero().flatten().tolist()) == kept | set(grown)
-    assert set(renewal.fresh["a"].flatten().nonzero().flatten().tolist()) == set(grown)
+    assert set(renewal.fresh["a"].flatten().nonzero().flatten().tolist()) == set(grown) - set(active)

@@ -21,10 +21,11 @@ def rewired(
 ) -> tuple[Bool[Tensor, "*shape"], Bool[Tensor, "*shape"]]:
     """Drop the `count` active weights of smallest magnitude, then grow the `count` free positions of largest `growth`.
 
-    Positions just dropped are free too and may grow again, from zero. As many weights are active afterwards as before.
+    Positions just dropped are free too. One that grows again was not dropped after all and keeps its weight, as in the authors'
+    code (`reinit_when_same=False`) and in rigl-torch. As many weights are active afterwards as before.
 
     Returns:
-        The new mask, and which of its positions were grown.
+        The new mask, and which of its positions are new: they start at zero.
 
     Raises:
         SelectionError: fewer than `count` weights are active.
@@ -37,15 +38,12 @@ def rewired(
     kept = keep_largest(magnitude.reshape(1, -1), alive - count).view(mask.shape)
     free = torch.where(kept, -math.inf, checked(growth, "growth scores").to(weight))
     grown = keep_largest(free.reshape(1, -1), count).view(mask.shape)
-    return kept | grown, grown
+    return kept | grown, grown & ~mask
 
 
 @dataclass(frozen=True)
 class Rewire(Rule):
-    """In every layer, weights of small magnitude make room for positions of high score. A layer's count never changes.
-
-    A layer with no free position is left alone: to drop and grow there would set its smallest weights to zero, no more.
-    """
+    """In every layer, weights of small magnitude make room for positions of high score. A layer's count never changes."""
 
     score: Callable[[Moment], Tensor]
     """Growth score of all positions of a layer, larger = grow."""
@@ -64,7 +62,5 @@ class Rewire(Rule):
         found = {
             name: rewired(layer.weight, masks[name], self.score(layer), int(share * int(masks[name].sum())))
             for name, layer in layers.items()
-            if not masks[name].all()
         }
-        renewed = {name: mask for name, (mask, _) in found.items()}
-        return Renewal({**masks, **renewed}, {name: grown for name, (_, grown) in found.items()})
+        return Renewal({n: mask for n, (mask, _) in found.items()}, {n: new for n, (_, new) in found.items()})
