@@ -88,4 +88,5 @@ claim = Claim(
     at=lambda setting: KEPT,
     random="control",
     twins={"control": "winner"},
+    judge=judge,
 )

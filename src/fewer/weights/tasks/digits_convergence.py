@@ -21,7 +21,6 @@ from fewer.weights.one_thread import one_thread
 from fewer.weights.search.random_search import RandomSearch
 from fewer.weights.training.moment import Masks, active
 from fewer.weights.training.problem import Problem, Recipe
-from fewer.weights.training.record import Record
 from fewer.weights.training.trainer import Trained, Trainer
 
 RECIPE = Recipe(epochs=30, rate=0.05, falls=(), momentum=0.9, weight_decay=0.0, batch=64)
@@ -146,7 +145,8 @@ class Goal:
 def _trained(arm: Trainer, problem: Problem, density: float) -> tuple[Trained, dict[str, float]]:
     if not isinstance(arm, RandomSearch):
         return arm.train(problem, density), {}
-    parent, found = searched = arm.search(problem, density)
+    searched = arm.search(problem, density)
+    found = searched.found
     began = time.perf_counter()
     trained = arm.train_found(problem, searched)
     seconds = time.perf_counter() - began
