@@ -20,6 +20,7 @@ TASKS = {
     "digits": "A small network trained dense on scikit-learn's digits, pruned after training.",
     "images": "A small ResNet trained from scratch by each method: MNIST where FEWER_DATA has it, else scikit-learn's digits.",
     "images-vit": "The same with a small vision transformer.",
+    "digits-convergence": "A perceptron trained from scratch by each method on scikit-learn's digits: accuracy, and epochs to 90%.",
 }
 """Names for `compare` and `fewer compare --task`, and what each is."""
 
@@ -34,6 +35,10 @@ def task(name: str) -> "Task":
         from fewer.weights.tasks.pretrained_digits import PretrainedDigits
 
         return PretrainedDigits()
+    if name == "digits-convergence":
+        from fewer.weights.tasks.digits_convergence import DigitsConvergence
+
+        return DigitsConvergence()
     if name.startswith("images"):
         from fewer.weights.tasks.images import small_resnet, small_vit
 

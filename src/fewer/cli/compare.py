@@ -13,7 +13,10 @@ def compare(
         list[str], typer.Argument(help="Methods, such as wanda sparsegpt. Dense and random come by themselves.")
     ],
     task: Annotated[
-        str, typer.Option(help="What to compare on: smollm2-perplexity, tiny-perplexity, digits, images, images-vit.")
+        str,
+        typer.Option(
+            help="What to compare on: smollm2-perplexity, tiny-perplexity, digits, images, images-vit, digits-convergence."
+        ),
     ] = "smollm2-perplexity",
     budgets: Annotated[str | None, typer.Option(help="Densities (shares kept), as 0.5,0.4.  [default: 0.5,0.4,0.3]")] = None,
     sparsities: Annotated[str | None, typer.Option(help="Or the shares dropped, as 0.5,0.6.")] = None,
