@@ -20,7 +20,7 @@ TASKS = {
     "digits": "A small network trained dense on scikit-learn's digits, pruned after training.",
     "images": "A small ResNet trained from scratch by each method: MNIST where FEWER_DATA has it, else scikit-learn's digits.",
     "images-vit": "The same with a small vision transformer.",
-    "digits-convergence": "A perceptron trained from scratch by each method on scikit-learn's digits: accuracy, and epochs to 90%.",
+    "digits-convergence": "A perceptron trained from scratch by each method on scikit-learn's digits, and how fast it learns.",
 }
 """Names for `compare` and `fewer compare --task`, and what each is."""
 
