@@ -46,7 +46,7 @@ def test_the_rule_is_that_of_the_card(ours, static, weights, verdict):
 
 def test_arms_at_each_width_have_the_non_zeros_of_the_card():
     for suffix, size in (("", 656), ("@16", 1440), ("@32", 3392)):
-        for name in ("random", "set", "sparse-ift"):
+        for name in ("random", "set", "sparse-ift") if suffix != "@32" else ("sparse-ift",):
             arm = arms()[f"{name}{suffix}"]
             arm, width = (arm.trainer, arm.width) if isinstance(arm, AtWidth) else (arm, 8)
             for density in BUDGETS:
@@ -62,7 +62,7 @@ def test_a_run_of_seconds_has_all_rows_and_says_what_the_rule_does_not_ask():
     assert {row["arm"] for row in said["rows"]} == set(claim.arms) and {"dense", "random", "sparse-ift"} <= set(claim.arms)
     assert {"weights", "flops", "train_macs"} <= set(said["rows"][0]["cost"])
     why = "\n".join(said["why"])
-    assert "saturated at width 32" in why and "random:doped@16 at density 0.25" in why and "seconds of training" in why
+    assert "saturated at width 32" in why and "random:doped at density 0.25" in why and "seconds of training" in why
     assert said["verdict"] == "inconclusive"
 
 

@@ -38,10 +38,25 @@ def test_compare_methods_runs_and_goes_on_where_it_was(capsys, tmp_path, one_thr
     assert "seed" in first and ", seed " not in capsys.readouterr().out  # no cell was measured again
 
 
+def test_sparse_training_runs(capsys, one_thread):
+    run("sparse_training.py")
+    out = capsys.readouterr().out
+    assert "density 0.100" in out
+    assert float(out.split()[1].rstrip(",")) > 0.8
+
+
 def test_masks_while_training_runs(capsys, one_thread):
     run("masks_while_training.py")
     dense, cut, trained = (float(line.split(",")[0].split()[-1]) for line in capsys.readouterr().out.splitlines())
     assert cut < trained <= dense
+
+
+def test_iso_flop_runs(capsys, one_thread):
+    run("iso_flop.py")
+    out = capsys.readouterr().out
+    assert "1.0000" in out and "656 weights" in out
+    wide, dense = (float(line.split(": ")[1].split(",")[0]) for line in out.splitlines() if line.endswith("656 weights"))
+    assert 0 < wide < 2 and 0 < dense < 2
 
 
 @pytest.mark.data

@@ -50,7 +50,8 @@ def arms() -> dict[str, Method]:
     }
     kinds = {str(kind): SparseIFT(transformation=kind, base=RigL(updates=OFTEN), dense=LAST) for kind in KINDS}
     twins = {f"random:{kind}": arm.random_twin() for kind, arm in kinds.items()}
-    return at_widths(wide, NARROW, MIDDLE, SATURATED) | at_widths(kinds | twins, NARROW, MIDDLE)
+    saturated = {name: wide[name] for name in ("dense", "sparse-ift")}
+    return at_widths(wide, NARROW, MIDDLE) | at_widths(saturated, SATURATED) | at_widths(kinds | twins, NARROW)
 
 
 def paper_arms() -> dict[str, Method]:
@@ -141,13 +142,12 @@ claim = Claim(
     arms=arms(),
     settings={
         "smoke": Setting(lambda: perceptron(epochs=10), budgets=(0.25,)),
-        "small": Setting(perceptron, budgets=(0.5, 0.25, 0.1), seeds=10),
+        "small": Setting(perceptron, budgets=(0.5, 0.25, 0.1), seeds=16),
         "paper": Setting(resnet18, budgets=(0.5, 0.25, 0.1), seeds=3, arms=paper_arms()),
     },
     rule=rule,
     method="sparse-ift",
     at=lambda setting: 0.25,
-    twins={f"random:{kind}{width}": f"{kind}{width}" for kind in KINDS for width in (NARROW, MIDDLE)}
-    | {f"random{width}": f"sparse-ift{width}" for width in (NARROW, MIDDLE, SATURATED)},
+    twins={f"random:{kind}": kind for kind in KINDS} | {f"random{width}": f"sparse-ift{width}" for width in (NARROW, MIDDLE)},
     judge=judge,
 )

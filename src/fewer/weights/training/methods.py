@@ -1,5 +1,6 @@
 """All training methods by name. Importing this module registers them."""
 
+from fewer.weights.iso_flop.sparse_ift import DenseWide, SparseIFT
 from fewer.weights.search.random_search import RandomSearch
 from fewer.weights.training.dense import DenseTraining, SmallDense
 from fewer.weights.training.evolve import SET
@@ -13,6 +14,7 @@ from fewer.weights.training.rigl import RigL
 __all__ = [
     "SET",
     "DenseTraining",
+    "DenseWide",
     "GradualMagnitude",
     "GraspTraining",
     "MagnitudeFinetuned",
@@ -22,4 +24,5 @@ __all__ = [
     "RigL",
     "SmallDense",
     "SnipTraining",
+    "SparseIFT",
 ]
