@@ -77,14 +77,14 @@ def random_search(
         wave: samples between two looks at the best score; give a multiple of the workers.
         workers: how many evaluate at once, each with one thread. More than one take seconds to start as processes.
         executor: "processes", "threads" or "ray".
-        retries: how often a sample is tried again when its worker dies.
+        retries: how often a sample is tried again, by itself, when its worker dies.
         folder: where finished scores are kept, so that a search that is cut off (it loses the wave that runs), or is
             given a larger budget, goes on.
         progress: called after every wave.
 
     Raises:
         BudgetError: no samples, or fewer FLOPs than the first one takes.
-        MethodError: a patience, wave or number of workers below 1, or an unknown executor.
+        MethodError: a patience, wave, number of workers or of retries below 1, or an unknown executor.
         SearchError: a sample that could not be evaluated.
         ScoreError: a score that is not finite.
         StoreError: `folder` cannot be written, or what is searched cannot be recognised again.
@@ -92,9 +92,9 @@ def random_search(
     """
     began = time.perf_counter()
     budget = spending(budget)
-    for name, value in (("patience", patience), ("wave", wave), ("retries", retries + 1)):
+    for name, value in (("patience", patience), ("wave", wave), ("retries", retries)):
         if value is not None and value < 1:
-            raise MethodError(f"{name} must be at least {int(name != 'retries')}, not {value - (name == 'retries')}.")
+            raise MethodError(f"{name} must be at least 1, not {value}.")
     job = Job(parent, sampler, objective, seed)
     taken: list[Evaluation] = []
     best, spent = 0, 0
