@@ -313,6 +313,18 @@ def test_optimisers_that_masks_cannot_follow_are_refused():
         fewer.attach(model, sgd(other), "random-pruning", density=0.5)
 
 
+def test_a_layer_has_the_masks_of_one_handle():
+    model = mlp()
+    optimizer = sgd(model)
+    first = fewer.attach(model, optimizer, "random-pruning", density=0.5, exclude="5")
+    with pytest.raises(MethodError, match=r"2 of these layers already: close\(\)"):
+        fewer.attach(model, optimizer, "random-pruning", density=0.5, seed=1)
+    second = fewer.attach(model, optimizer, "random-pruning", density=0.2, include="5")
+    first.close()
+    fewer.attach(model, optimizer, "random-pruning", density=0.5, seed=1, exclude="5")
+    assert repr(second) == "MaskedTraining(1 layers, density 0.2083, 0 steps done)"
+
+
 def test_a_frozen_layer_can_be_held_but_not_moved():
     model = fewer.prune(mlp(), "magnitude", density=0.2)
     model[0].requires_grad_(False)

@@ -148,6 +148,9 @@ class MaskedTraining:
         for hook in self._hooks:
             hook.remove()
 
+    def __repr__(self) -> str:
+        return f"MaskedTraining({len(self._masks)} layers, density {self.density:.4f}, {self.done} steps done)"
+
     def __enter__(self) -> "MaskedTraining":
         return self
 
@@ -278,6 +281,10 @@ def _check(optimizer: Any, weights: Mapping[str, nn.Parameter], rule: Rule | Non
             "LBFGS steps by a history of all weights at once, which masks cannot follow. Use SGD, Adam, AdamW or another "
             "optimiser that keeps its state for each weight."
         )
+    owners = [getattr(hook, "__self__", None) for hook in optimizer._optimizer_step_post_hooks.values()]
+    others = [owner for owner in owners if isinstance(owner, MaskedTraining)]
+    if twice := {id(w) for other in others for w in other._weights.values()} & {id(w) for w in weights.values()}:
+        raise MethodError(f"masks are attached to {len(twice)} of these layers already: close() their handle first.")
     stepped = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
     for name, weight in weights.items():
         if id(weight) not in stepped and (weight.requires_grad or rule is not None):
