@@ -236,3 +236,10 @@ def test_no_flops_are_no_budget():
     with pytest.raises(BudgetError, match="more than 0 FLOPs"):
         Flops(0)
     assert Samples(3).most == 3 and Flops(1e9).most is None
+
+
+def test_a_loss_over_nothing_is_refused():
+    x, y = data()
+    for wrong in (lambda: Loss(x[:0], y[:0]), lambda: Loss(x, y[:3]), lambda: Loss(x, y, batch=0)):
+        with pytest.raises(ScoreError, match="a loss needs samples"):
+            wrong()

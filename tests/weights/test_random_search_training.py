@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 import fewer
 from fewer.core import Density, method
-from fewer.errors import MethodError
+from fewer.errors import BudgetError, MethodError
 from fewer.weights.networks.perceptron import perceptron
 from fewer.weights.search.nodes import NodeSampler
 from fewer.weights.search.random_search import RandomSearch
@@ -104,6 +104,8 @@ def test_weights_in_blocks_are_searched_and_trained_under_masks():
 def test_unknown_choices_are_refused(wrong):
     with pytest.raises(MethodError, match="allowed"):
         RandomSearch(**wrong)
+    with pytest.raises(BudgetError, match="at least 1 sample"):
+        RandomSearch(samples=0)
 
 
 def test_the_task_measures_and_tells_what_the_search_cost():

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from fewer.errors import ScoreError
 from fewer.weights.search.evaluation import Bound
 from fewer.weights.search.subnetwork import Subnetwork
 from fewer.weights.search.uses import forward_macs
@@ -24,6 +25,13 @@ class Loss:
     labels: Int[Tensor, " samples"]
     batch: int | None = None
     """Samples between two bounds; all at once when None. A search that cuts needs several batches to save anything."""
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.labels) == len(self.inputs) or (self.batch is not None and self.batch < 1):
+            raise ScoreError(
+                f"a loss needs samples, a label for each, and batches of at least 1; there are {len(self.inputs)} samples, "
+                f"{len(self.labels)} labels, and the batch is {self.batch}."
+            )
 
     def bounds(self, parent: nn.Module, candidate: Subnetwork) -> Iterator[Bound]:
         model, masks = candidate.cut(parent)

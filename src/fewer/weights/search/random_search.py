@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fewer.core import parse_pattern, register, stream
 from fewer.core.method import Kind, Phase
 from fewer.errors import MethodError
+from fewer.weights.search.budget import Samples
 from fewer.weights.search.evaluation import Objective, Sampler
 from fewer.weights.search.gradient import GradientNorm
 from fewer.weights.search.loss import Loss
@@ -46,6 +47,8 @@ class RandomSearch(Trainer):
 
     Raises:
         MethodError: an objective, a choice or a share that is unknown.
+        PatternError: a unit that is neither "node" nor a pattern.
+        BudgetError: no samples.
     """
 
     slug: ClassVar[str] = "random-search"
@@ -74,6 +77,7 @@ class RandomSearch(Trainer):
                 raise MethodError(f'{name} "{getattr(self, name)}" is unknown; allowed: {", ".join(values)}.')
         if self.unit != "node":
             parse_pattern(self.unit)
+        Samples(self.samples)
 
     def train(self, problem: Problem, density: float) -> Trained:
         return self.train_found(problem, self.search(problem, density))
