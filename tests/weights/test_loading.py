@@ -7,6 +7,7 @@ from small_models import bert, cnn, gpt2, llama, mlp, tokens
 from torch import nn
 
 from fewer.core import Selection, Selections
+from fewer.data.models import load_causal_lm
 from fewer.errors import ModelError, SelectionError
 from fewer.measure.bytes import disk_bytes
 from fewer.weights import loading
@@ -278,6 +279,8 @@ def test_from_pretrained_stops_at_a_compact_folder(tmp_path):
     """Were the file's parts taken for nothing, it would go on with random weights."""
     folder = save(prune(llama(), "magnitude", density=0.2), tmp_path / "out", compress=True)
     config = config_of(folder)
+    with pytest.raises(ModelError, match=r"without their zeros\. fewer\.load"):
+        load_causal_lm(folder)
     with pytest.raises(ImportError, match="compressed-tensors"):
         llama().from_pretrained(folder)
     del config["quantization_config"]

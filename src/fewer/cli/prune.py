@@ -35,6 +35,13 @@ def prune(
     exclude: Annotated[list[str] | None, typer.Option(help="Layers to leave dense; may be repeated.")] = None,
     mode: Annotated[str, typer.Option(help="layer: one pass; block: two, as the papers.")] = "layer",
     evaluate: Annotated[bool, typer.Option(help="Perplexity on held-out text, before and after (causal-lm).")] = True,
+    dtype: Annotated[str, typer.Option(help="Precision to save in: float32, bfloat16, float16.")] = "float32",
+    compress: Annotated[
+        bool,
+        typer.Option(
+            "--compress", help="Store no zeros: a smaller folder, which fewer.load reads and from_pretrained does not."
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a folder that exists.")] = False,
     seed: Seed = 0,
     data: Data = None,
@@ -42,11 +49,18 @@ def prune(
 ) -> None:
     """Prune a Hugging Face model and save it so that from_pretrained loads it again, its selection beside it."""
     use_data(data)
-    for name, value, allowed in (("--kind", kind, ("causal-lm", "masked-lm", "encoder")), ("--mode", mode, ("layer", "block"))):
+    for name, value, allowed in (
+        ("--kind", kind, ("causal-lm", "masked-lm", "encoder")),
+        ("--mode", mode, ("layer", "block")),
+        ("--dtype", dtype, ("float32", "bfloat16", "float16")),
+    ):
         if value not in allowed:
             raise typer.BadParameter(f'{name} is "{value}"; allowed: {", ".join(allowed)}.')
 
+    import torch
+
     from fewer.core.budget import Density
+    from fewer.measure.bytes import disk_bytes
     from fewer.weights.calibration import draw_tokens, text_of
     from fewer.weights.prune import prune as prune_model
     from fewer.weights.prune import resolve
@@ -72,12 +86,15 @@ def prune(
         mode=mode,  # type: ignore[arg-type]
         progress=_dots(method),
     )
+    for parameter in network.parameters():  # buffers stay: loaded again, they are made anew in float32
+        parameter.data = parameter.data.to(getattr(torch, dtype))
     after = _perplexity(network, test)
-    folder = save(network, out, tokenizer, overwrite)
+    folder = save(network, out, tokenizer, overwrite, compress)
     pruning: Any = network.fewer
     said = {
         "out": str(folder),
         **pruning.configuration,
+        "bytes_on_disk": disk_bytes(folder),
         "density_kept": pruning.selections.density,
         "calibration_text": source if pruner.needs_data else None,
         "seconds": pruning.seconds,
@@ -95,7 +112,11 @@ def prune(
             print(f"{name.replace('_', ' ')} of the outputs, mean over layers: {was:.4g} before refining, {value:.4g} after")
     if before is not None:
         print(f"perplexity on held-out text: {before:.2f} dense, {after:.2f} pruned")
-    print(f"saved to {folder}: the file is as large as before and a dense kernel as slow; `fewer compare` says what it buys")
+    size = f"{disk_bytes(folder) / 1e6:,.0f} MB"
+    if compress:
+        print(f'saved to {folder}: {size} without zeros; fewer.load("{folder}") reads it')
+    else:
+        print(f"saved to {folder}: {size} with the zeros in them, and a dense kernel is as slow; --compress leaves them out")
 
 
 def _load(model: str, kind: str) -> tuple[Any, Any]:

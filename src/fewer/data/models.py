@@ -144,10 +144,15 @@ def _checked(path: Path) -> Path:
         )
     for name in weights:
         try:
-            with safe_open(path / name, "pt"):
-                pass
+            with safe_open(path / name, "pt") as file:
+                compact = any(key.rpartition(".")[2] == "bitmask" for key in file.keys())  # noqa: SIM118 - it is no mapping
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{path / name} is damaged ({error}). Download or save the model again.") from error
+        if compact:
+            raise ModelError(
+                f"{path} holds weights without their zeros. fewer.load({str(path)!r}) reads it; "
+                "fewer.save(fewer.load(...), folder) makes a folder that can be given here."
+            )
     return path
 
 

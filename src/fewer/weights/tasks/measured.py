@@ -12,6 +12,7 @@ from fewer.measure.bytes import storage_forms
 from fewer.measure.flops import count
 from fewer.measure.latency import interleaved
 from fewer.measure.memory import held_bytes
+from fewer.weights.compact.plan import plan
 from fewer.weights.layers import Layer
 from fewer.weights.prune import Pruning, Watch
 from fewer.weights.pruner import Pruner
@@ -25,7 +26,8 @@ def costs(model: nn.Module, dense: nn.Module, example: Tensor, rounds: int = 5) 
 
     latency_ms: median forward on `example`, interleaved with the dense model's. flops_executed: what the kernels that ran
     multiply in that forward; flops_active: what a kernel that skips every zero would. bytes_saved_file: the weights as
-    `fewer.save` writes them; bytes_smallest: in the most compact exact form of every layer's mask.
+    `fewer.save` writes them; bytes_compact_file: with compress=True, each weight as bits and kept values where that is smaller;
+    bytes_smallest: in the most compact exact form of every layer's mask.
     """
     pruning: Pruning = model.fewer  # type: ignore[assignment]
     masks = {name: selection.mask for name, selection in pruning.selections.items()}
@@ -34,6 +36,7 @@ def costs(model: nn.Module, dense: nn.Module, example: Tensor, rounds: int = 5) 
         flops = count(model, example, masks=masks)
     held = held_bytes(model)
     bits = 8 * next(iter(model.parameters())).element_size()
+    compact = plan(model)
     forms = [storage_forms(mask, bits) for mask in masks.values()]
     total = sum(p.numel() for p in {id(p): p for p in model.parameters()}.values())
     found = {
@@ -41,6 +44,7 @@ def costs(model: nn.Module, dense: nn.Module, example: Tensor, rounds: int = 5) 
         "flops_executed": float(flops.executed),
         "flops_active": float(flops.active),
         "bytes_saved_file": float(held),
+        "bytes_compact_file": float(held - compact.dense_bytes + compact.stored_bytes),
         "bytes_smallest": float(held + sum(min(f.values()) - f["dense"] for f in forms)),
         "seconds_prune": pruning.seconds,
     }
