@@ -143,15 +143,22 @@ def test_the_random_twin_shuffles_that_mask_within_each_layer(trainer):
     assert trainer.random_twin().kind == "random"
 
 
-def test_weights_that_stay_are_those_that_were_scored_but_for_their_scale():
-    problem, trainer = small_problem(epochs=0), SnipTraining()
+@pytest.mark.parametrize(("initial", "scaled"), [("he", False), ("density-aware", True)])
+def test_weights_that_stay_are_those_that_were_scored(initial, scaled):
+    problem, trainer = small_problem(epochs=0), SnipTraining(initial=initial)
     dense = problem.build(problem.width)
     trainer.draw(dense, full(dense))
     trained = trainer.train(problem, 0.2)
     for name, weight in maskable(trained.model).items():
         mask = trained.masks[name]
-        scale = mask.float().mean().rsqrt()
+        scale = mask.float().mean().rsqrt() if scaled else 1.0
         torch.testing.assert_close(weight.detach()[mask], maskable(dense)[name].detach()[mask] * scale)
+
+
+def test_a_shuffled_mask_is_trained_from_weights_that_know_its_density():
+    assert SnipTraining().initial == "he"
+    assert SnipTraining().random_twin().initial == SnipTraining().uniform_twin().initial == "density-aware"
+    assert SnipTraining(initial="torch").random_twin().initial == "torch"
 
 
 @pytest.mark.parametrize(

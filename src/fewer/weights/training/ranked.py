@@ -14,6 +14,7 @@ from fewer.weights.training.moment import Masks, full
 from fewer.weights.training.problem import Problem
 from fewer.weights.training.saliency import ConnectionSensitivity, GradientFlow, Saliency
 from fewer.weights.training.scratch import SparseFromStart
+from fewer.weights.training.start import Initialisation
 
 
 class Ranked(NamedTuple):
@@ -26,14 +27,17 @@ class Ranked(NamedTuple):
 
 @dataclass(frozen=True)
 class RankedStart(SparseFromStart):
-    """Keeps the weights of highest saliency at the start and trains them. Its random twin shuffles that mask within each layer.
+    """Keeps the weights of highest saliency at the start and trains them, as they were scored: both papers do.
 
-    The saliency is taken on the dense network; the weights that stay are then scaled as `initial` says.
+    What is chosen is larger than the mean, so that a scale for the density left would overshoot (perceptrons 64-32-32-10 at
+    density 0.1 on digits: 0.52 in place of 0.83). The random twin shuffles the mask within each layer, and at random positions
+    it needs that scale.
     """
 
     phase: ClassVar[Phase] = "before"
     needs_data: ClassVar[bool] = True
 
+    initial: Initialisation = field(default="he", kw_only=True)
     saliency: Saliency = field(default=ConnectionSensitivity())
     allocation: Allocation = field(default=Global())
     """Layer densities, from the saliency where it reads scores, whatever ranks inside a layer."""
@@ -49,6 +53,10 @@ class RankedStart(SparseFromStart):
             name: select(self.score(Ranked(name, scores)), Unstructured(), Count(counts[name]), name).mask
             for name, scores in found.items()
         }
+
+    def random_twin(self) -> Method:
+        aware = dataclasses.replace(self, initial="density-aware") if self.initial == "he" else self
+        return super(RankedStart, aware).random_twin()
 
     def uniform_twin(self) -> Method:
         return dataclasses.replace(self, allocation=Uniform()).random_twin()
