@@ -20,6 +20,7 @@ from fewer.weights.training.start import he_normal
 SAMPLES = 40
 HIDDEN = ("0", "2")
 WIDTH = 256
+NUMBERED, BY_NODE = "optuna, one number a sample", "optuna, one category a node"
 
 
 def run() -> Iterator[Point]:
@@ -35,12 +36,12 @@ def run() -> Iterator[Point]:
     he_normal(parent, full(parent), stream(0, "weights"))
     objective = Loss(found.train_x, found.train_y)
     with one_thread():
-        for density in (0.1, 0.5):
-            for peer_name, trial in (
-                ("optuna, one number a sample", _numbered(parent, objective, density)),
-                ("optuna, one category a node", _by_node(parent, objective)),
-            ):
-                yield _point(optuna, parent, objective, density, peer_name, trial)
+        for density, peer_name, trial in (
+            (0.1, NUMBERED, _numbered(parent, objective, 0.1)),
+            (0.5, NUMBERED, _numbered(parent, objective, 0.5)),
+            (0.5, BY_NODE, _by_node(parent, objective)),  # which keeps half of the nodes
+        ):
+            yield _point(optuna, parent, objective, density, peer_name, trial)
 
 
 def _point(
@@ -57,7 +58,7 @@ def _point(
             for sample in range(SAMPLES):
                 kept = sampler.draw(parent, 0, sample).kept
                 nodes = {f"{name}.{unit}": bool(on) for name, units in kept.items() for unit, on in enumerate(units)}
-                study.enqueue_trial({"sample": sample} if "number" in peer_name else nodes)
+                study.enqueue_trial({"sample": sample} if peer_name == NUMBERED else nodes)
         study.optimize(trial, n_trials=SAMPLES)
         return study.best_value
 
