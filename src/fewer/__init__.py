@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fewer.catalog import System, systems
     from fewer.comparing import compare, methods
     from fewer.errors import FewerError
+    from fewer.weights.accelerate.choose import accelerate, decelerate
     from fewer.weights.iso_flop.transform import iso_flop
     from fewer.weights.loading import load
     from fewer.weights.prune import prune
@@ -30,8 +31,10 @@ __all__ = [
     "SparsityCallback",
     "System",
     "__version__",
+    "accelerate",
     "attach",
     "compare",
+    "decelerate",
     "iso_flop",
     "load",
     "methods",
@@ -47,6 +50,8 @@ _WHERE = {
     "System": "fewer.catalog",
     "systems": "fewer.catalog",
     "methods": "fewer.comparing",
+    "accelerate": "fewer.weights.accelerate.choose",
+    "decelerate": "fewer.weights.accelerate.choose",
     "iso_flop": "fewer.weights.iso_flop.transform",
     "prune": "fewer.weights.prune",
     "save": "fewer.weights.saving",

@@ -48,7 +48,7 @@ def walk(
         raise CalibrationError(f'the walk\'s mode "{mode}" is unknown; allowed: layer, block.')
     if not batches:
         raise CalibrationError("the calibration data are empty. Give at least one batch, better some thousand tokens.")
-    relay = Relay([partial(_call, model, batch) for batch in batches])
+    relay = Relay([partial(call, model, batch) for batch in batches])
     missing = dict(layers)
     tour = _by_layer if mode == "layer" else _by_block
     with torch.no_grad(), evaluating(model), _uncached(model), contextlib.closing(tour(model, layers, relay, gather)) as stops:
@@ -185,7 +185,8 @@ def _block_of(layer: str, blocks: Sequence[str]) -> str:
     return layer  # outside every block: a block of its own
 
 
-def _call(model: nn.Module, batch: Batch) -> None:
+def call(model: nn.Module, batch: Batch) -> None:
+    """Run `model` on what it is called with: a tensor, keywords, or positional arguments."""
     if isinstance(batch, Tensor):
         model(batch)
     elif isinstance(batch, Mapping):

@@ -25,7 +25,7 @@ they are, and their distance in bytes; the same for the results; are the values 
 OPERANDS = 72
 """Offset of what else a kernel wants."""
 
-_TURNS = 16  # pieces that a thread takes in all, about: they even out a thread that is held up, and cost next to nothing
+_TURNS = 4  # pieces that a thread takes in all, about: more even out a thread that is held up, but each begins cold
 _Job = ctypes.c_int64 * 24
 _X, _Y = X // 8, Y // 8
 _KNOWN = 64  # batch sizes whose jobs are kept

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fewer.kernels.forms.packed import Packed, check, padded
+from fewer.kernels.forms.packed import Packed, padded
 
 
 class Bitmask(Packed):
@@ -24,7 +24,7 @@ class Bitmask(Packed):
 
     @classmethod
     def pack(cls, matrix: Float[Tensor, "out in"]) -> Self:
-        check(matrix, "")
+        cls.check(matrix)
         packed = cls()
         packed.shape = (matrix.shape[0], matrix.shape[1])
         kept = padded(matrix, 1, cls.multiple) != 0

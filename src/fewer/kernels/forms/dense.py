@@ -5,7 +5,7 @@ from typing import Self
 from jaxtyping import Float
 from torch import Tensor
 
-from fewer.kernels.forms.packed import Packed, check, padded
+from fewer.kernels.forms.packed import Packed, padded
 
 TOGETHER = 4  # rows in a unit of the kernel
 
@@ -19,7 +19,7 @@ class DenseForm(Packed):
 
     @classmethod
     def pack(cls, matrix: Float[Tensor, "out in"]) -> Self:
-        check(matrix, "")
+        cls.check(matrix)
         packed = cls()
         packed.shape = (matrix.shape[0], matrix.shape[1])
         packed.values = padded(matrix, 1, cls.multiple).contiguous()

@@ -1,8 +1,10 @@
 """What all compact forms share."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -11,22 +13,29 @@ from torch.nn.functional import pad
 from fewer.errors import KernelError
 from fewer.kernels.dispatch import cpu_path
 
+_LINE = 64  # bytes of a cache line
+
 
 class Packed:
     """A matrix in a compact form. Entries that are zero are not kept; the others are kept bit for bit.
 
-    A form overrides `pack`, `unpack`, `reference` and `_work`. Instances are not changed after packing.
+    A form overrides `pack`, `unpack`, `_operands` (or `multiply`, for another device than the CPU), and `refusal` where there are
+    matrices that do not fit. Instances are not changed after packing.
     """
 
     form: ClassVar[str]
     """Its name."""
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    """Types of device on which it multiplies."""
+    dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.float32, torch.bfloat16)
+    """Of the weights."""
     multiple: ClassVar[int] = 16
     """Rows of inputs are padded with zeros to a multiple of this."""
 
     shape: tuple[int, int]
     """(out, in) of the matrix."""
     values: Tensor
-    """The kept weights, float32 or bfloat16, and what the form adds to fill its lanes."""
+    """The kept weights, and what the form adds to fill its lanes."""
 
     @classmethod
     def pack(cls, matrix: Float[Tensor, "out in"]) -> Self:
@@ -36,7 +45,17 @@ class Packed:
     @classmethod
     def refusal(cls, matrix: Float[Tensor, "out in"]) -> str:
         """Why the matrix cannot be packed so; empty when it can."""
-        return ""
+        if matrix.ndim == 2 and matrix.dtype in cls.dtypes and matrix.device.type in cls.devices:
+            return ""
+        types = " or ".join(str(dtype).removeprefix("torch.") for dtype in cls.dtypes)
+        given = f"{tuple(matrix.shape)} of {matrix.dtype} on {matrix.device}"
+        return f'form "{cls.form}" holds matrices of {types} on {" or ".join(cls.devices)}, not {given}.'
+
+    @classmethod
+    def check(cls, matrix: Float[Tensor, "out in"]) -> None:
+        """Raise KernelError for what cannot be packed."""
+        if why := cls.refusal(matrix):
+            raise KernelError(why)
 
     def unpack(self) -> Float[Tensor, "out in"]:
         """The matrix, bit for bit but for the sign of zeros."""
@@ -95,19 +114,28 @@ class Packed:
         raise NotImplementedError
 
 
+def settle(forms: Sequence[Packed]) -> None:
+    """Move their arrays into one block of memory, in order; those on another device than the CPU stay where they are.
+
+    numpy asks the system for large pages for such a block: a product of a megabyte then meets a page or two, not hundreds, and
+    takes an eighth less time (960 x 576 at 2:4).
+    """
+    forms = [form for form in forms if form.values.device.type == "cpu"]
+    arrays = [(form, name, v) for form in forms for name, v in vars(form).items() if isinstance(v, Tensor)]
+    block = torch.from_numpy(np.empty(sum(_LINE * -(-v.nbytes // _LINE) for _, _, v in arrays) + _LINE, np.uint8))
+    at = -block.data_ptr() % _LINE
+    for form, name, array in arrays:
+        moved = block[at : at + array.nbytes].view(array.dtype).view(array.shape)
+        setattr(form, name, moved.copy_(array))
+        at += _LINE * -(-array.nbytes // _LINE)
+    for form in forms:
+        vars(form).pop("_work", None)  # it has the old addresses
+
+
 def padded(matrix: Tensor, rows: int, columns: int) -> Tensor:
     """With zeros added, so that `rows` and `columns` divide its sides."""
     down, right = -matrix.shape[0] % rows, -matrix.shape[1] % columns
     return pad(matrix, (0, right, 0, down)) if down or right else matrix
-
-
-def check(matrix: Tensor, refusal: str) -> None:
-    """Raise KernelError for what cannot be packed."""
-    if matrix.ndim != 2 or matrix.dtype not in (torch.float32, torch.bfloat16) or matrix.device.type != "cpu":
-        given = f"{tuple(matrix.shape)} of {matrix.dtype} on {matrix.device}"
-        raise KernelError(f"packed are matrices of float32 or bfloat16 on the CPU, not {given}.")
-    if refusal:
-        raise KernelError(refusal)
 
 
 def _kernel(form: str, path: str) -> Any:

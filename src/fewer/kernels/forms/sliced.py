@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from fewer.kernels.forms.packed import Packed, check
+from fewer.kernels.forms.packed import Packed
 
 LANES, FAR = 16, 255
 
@@ -30,7 +30,7 @@ class Sliced(Packed):
 
     @classmethod
     def pack(cls, matrix: Float[Tensor, "out in"]) -> Self:
-        check(matrix, "")
+        cls.check(matrix)
         packed = cls()
         out, _ = packed.shape = (matrix.shape[0], matrix.shape[1])
         row, column = (matrix != 0).nonzero(as_tuple=True)

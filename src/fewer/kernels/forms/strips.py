@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fewer.kernels.forms.packed import Packed, check, padded
+from fewer.kernels.forms.packed import Packed, padded
 
 LANES = 16
 WIDEST = 2**16
@@ -25,12 +25,14 @@ class Strips(Packed):
 
     @classmethod
     def refusal(cls, matrix: Float[Tensor, "out in"]) -> str:
+        if why := super().refusal(matrix):
+            return why
         width = matrix.shape[1]
         return f"strips number their columns with 16 bits; {width} are too many." if width > WIDEST else ""
 
     @classmethod
     def pack(cls, matrix: Float[Tensor, "out in"]) -> Self:
-        check(matrix, cls.refusal(matrix))
+        cls.check(matrix)
         packed = cls()
         packed.shape = (matrix.shape[0], matrix.shape[1])
         strips = padded(matrix, LANES, 1).unflatten(0, (-1, LANES))

@@ -5,13 +5,17 @@ from torch import Tensor
 
 from fewer.errors import KernelError
 from fewer.kernels.forms.bitmask import Bitmask
+from fewer.kernels.forms.blocks import Blocks
 from fewer.kernels.forms.dense import DenseForm
 from fewer.kernels.forms.packed import Packed
+from fewer.kernels.forms.semi_structured import SemiStructured
 from fewer.kernels.forms.sliced import Sliced
 from fewer.kernels.forms.strips import Strips
 from fewer.kernels.forms.two_four import TwoFour
 
-FORMS: dict[str, type[Packed]] = {form.form: form for form in (DenseForm, TwoFour, Bitmask, Sliced, Strips)}
+FORMS: dict[str, type[Packed]] = {
+    form.form: form for form in (DenseForm, TwoFour, Bitmask, Sliced, Strips, SemiStructured, Blocks)
+}
 
 
 def pack(matrix: Float[Tensor, "out in"], form: str) -> Packed:

@@ -6,10 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fewer.kernels.forms.packed import Packed, check, padded
+from fewer.kernels.forms.packed import Packed, padded
 
-# Of the 16 sets of non-zero places in a group, the two places that are kept; those with more than two do not fit.
-_FITS = torch.tensor([n.bit_count() <= 2 for n in range(16)])
+# Of the 16 sets of non-zero places in a group, the two places that are kept.
 _PLACES = torch.tensor(
     [sorted((*(k for k in range(4) if n >> k & 1), *(k for k in range(4) if not n >> k & 1))[:2]) for n in range(16)]
 )
@@ -27,12 +26,11 @@ class TwoFour(Packed):
 
     @classmethod
     def refusal(cls, matrix: Float[Tensor, "out in"]) -> str:
-        over = int((~_FITS[_sets(padded(matrix, 1, 4))]).sum())
-        return f"2:4 keeps at most 2 of every 4 inputs; {over} groups have more. Use another form." if over else ""
+        return super().refusal(matrix) or overfull(matrix)
 
     @classmethod
     def pack(cls, matrix: Float[Tensor, "out in"]) -> Self:
-        check(matrix, cls.refusal(matrix))
+        cls.check(matrix)
         packed = cls()
         packed.shape = (matrix.shape[0], matrix.shape[1])
         whole = padded(matrix, 1, cls.multiple)
@@ -51,6 +49,12 @@ class TwoFour(Packed):
 
     def _operands(self) -> tuple[int, tuple[int, ...]]:
         return self.shape[0], (self.codes.shape[1], self.values.data_ptr(), self.codes.data_ptr())
+
+
+def overfull(matrix: Float[Tensor, "out in"]) -> str:
+    """Why the matrix is not 2:4; empty when it is."""
+    over = int(((padded(matrix, 1, 4).unflatten(1, (-1, 4)) != 0).sum(2) > 2).sum())
+    return f"2:4 keeps at most 2 of every 4 inputs; {over} groups have more. Use another form." if over else ""
 
 
 def _sets(matrix: Tensor) -> Tensor:
