@@ -254,6 +254,7 @@ REFUSED = [
     (lambda: perceptron(12, 20, 16, 5), {"allocation": "erk-erk"}, BudgetError, "erk-erk"),
     (lambda: perceptron(12, 20, 16, 5), {"sparsity": 0.2}, BudgetError, "at least 1/3"),
     (lambda: perceptron(12, 20, 16, 5), {"width": 20}, ModelError, "widths already"),
+    (lambda: Parallel(nn.Linear(12, 5), 2, nn.ReLU(), norm=False), {}, ModelError, "the model is transformed already"),
     (lambda: perceptron(12, 5), {"dense": ("first", "last")}, ModelError, "no layer is left"),
     (lambda: perceptron(12, 20, 2, 1), {"kind": "doped", "sparsity": 0.34}, ModelError, r"2 \[2, 20\] is too small.*rank 0"),
     (lambda: perceptron(12, 20, 2, 1), {"sparsity": 0.9}, ModelError, "4 is too small: 2 active weights for 10 sparse parts"),
@@ -288,6 +289,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_changed(build, option
 @pytest.mark.parametrize(
     ("build", "options", "says"),
     [
+        ("perceptron", {"width": 20}, "not 'perceptron'"),
         (lambda width: perceptron(12, 20, 5), {"width": 20}, "must use its argument"),
         (lambda width: perceptron(*[12] * (width // 10), 5), {"width": 20}, "differ in their layers"),
         (lambda width: perceptron(12, width, 5), {}, "needs the dense width"),

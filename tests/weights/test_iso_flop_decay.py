@@ -10,7 +10,7 @@ from fewer.weights.iso_flop.factorized import Factorized
 def test_the_norm_is_that_of_the_layer_that_the_factors_stand_for():
     factors = Factorized(nn.Linear(6, 4), 5, nn.Identity(), norm=False, sparse_v=True)
     whole = factors(torch.eye(6)) - factors(torch.zeros(1, 6))
-    assert product_norm(nn.Sequential(nn.Linear(3, 6), factors)).item() == pytest.approx(float(whole.square().sum()), rel=1e-5)
+    assert product_norm(nn.Sequential(nn.Linear(3, 6), factors)).item() == pytest.approx(whole.square().sum().item(), rel=1e-5)
 
 
 def test_the_norm_of_convolutions_is_that_of_their_kernel():
@@ -19,7 +19,7 @@ def test_the_norm_of_convolutions_is_that_of_their_kernel():
     pulses = torch.zeros(3, 3, 5, 5)
     pulses[range(3), range(3), 2, 2] = 1
     kernel = factors(pulses) - factors(torch.zeros(1, 3, 5, 5))
-    assert product_norm(factors).item() == pytest.approx(float(kernel.square().sum()), rel=1e-5)
+    assert product_norm(factors).item() == pytest.approx(kernel.square().sum().item(), rel=1e-5)
 
 
 def test_factors_with_a_nonlinearity_between_are_no_product():

@@ -92,8 +92,15 @@ def _often(setting: Setting, arm: str, dense: str, by_accuracy: bool) -> Rule:
 
 
 def judge(results: Results, judged: Judgement) -> Judgement:
-    """What the rule does not ask: the saturated width, the other kinds, and time as measured."""
-    lines = []
+    """What the rule does not ask: means without their intervals, the saturated width, the other kinds, and time as measured."""
+    lines = ["by means alone, without intervals (not part of the rule):"]
+    lines += [
+        f"{arm}{width} has a lower mean cross-entropy than dense{width} at {_lower(results, arm, width)} of "
+        f"{len(results.budgets)} densities"
+        for width in (NARROW, MIDDLE)
+        for arm in ("sparse-ift", "random")
+        if f"{arm}{width}" in results.arms
+    ]
     if f"dense{SATURATED}" in results.arms:
         lines.append("saturated at width 32, where the dense network has capacity enough (not part of the rule):")
         lines += [_line(results, arm, b) for b, arm in _each(results, ("dense@32", "sparse-ift@32"))]
@@ -116,6 +123,11 @@ def _each(results: Results, names: tuple[str, ...] | list[str]) -> list[tuple[fl
 def _line(results: Results, arm: str, budget: float) -> str:
     loss, accuracy = (results.summary(arm, budget, measure) for measure in ("nll", "accuracy"))
     return f"{arm} at density {budget:g}: cross-entropy {loss.mean:.3f}, accuracy {accuracy.mean:.3f}"
+
+
+def _lower(results: Results, arm: str, width: str) -> int:
+    means = [[results.summary(f"{name}{width}", b, "nll").mean for name in (arm, "dense")] for b in results.budgets]
+    return sum(ours < dense for ours, dense in means)
 
 
 def _seconds(results: Results, arm: str, budget: float) -> float:

@@ -56,16 +56,14 @@ def matched(costs: Costs, weights: Mapping[str, int]) -> Counts:
     grown = sum(
         sum(costs[name].macs for name in inside[site]) - weights[site] * uses[site] for site in weights if not sparse[site]
     )
-    if grown >= payers > 0:
-        raise _too_dear(grown, payers)
-    counts: Counts = {}
-    for site, names in inside.items():
-        own = weights[site] if not grown else math.floor(weights[site] * (1 - grown / payers)) if payers else 0
-        dense = [name for name in names if not costs[name].sparse]
-        room = own - sum(costs[name].size for name in dense)
-        counts |= {name: costs[name].size for name in dense}
-        if sparse[site]:
-            counts |= _spread(site, {name: costs[name].shape for name in sparse[site]}, room)
+    if grown >= payers:
+        raise _too_dear(f"layers that stay dense grow by {grown} multiply-adds, and the sparse ones had {payers}")
+    counts = {name: cost.size for name, cost in costs.items() if not cost.sparse}
+    for site, names in sparse.items():
+        if names:
+            own = math.floor(weights[site] * (payers - grown) / payers)
+            room = own - sum(counts[name] for name in inside[site] if name in counts)
+            counts |= _spread(site, {name: costs[name].shape for name in names}, room)
     return _filled(costs, counts, sum(weights[site] * uses[site] for site in weights))
 
 
@@ -81,7 +79,7 @@ def bisected(costs: Costs, weights: Mapping[str, int], allocation: Allocation) -
     shapes = {name: cost.shape for name, cost in costs.items() if cost.sparse}
     room = total - sum(costs[name].macs for name in fixed)
     if room <= 0 < len(shapes):
-        raise _too_dear(total - room, total)
+        raise _too_dear(f"what stays dense costs {total - room} multiply-adds, and the whole dense network {total}")
 
     def shared(density: float) -> Counts:
         shares = allocation.densities(shapes, density)
@@ -124,8 +122,5 @@ def _filled(costs: Costs, counts: Counts, total: int) -> Counts:
     return {name: filled[name] for name in costs}
 
 
-def _too_dear(dense: int, whole: int) -> BudgetError:
-    return BudgetError(
-        f"layers that stay dense would cost {dense} of {whole} multiply-adds, and nothing is left for the sparse ones. Let the "
-        "first and the last layer be sparse too: dense=()."
-    )
+def _too_dear(said: str) -> BudgetError:
+    return BudgetError(f"{said}, so that nothing is left. Let the first and the last layer be sparse too: dense=().")

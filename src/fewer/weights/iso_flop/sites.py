@@ -10,6 +10,8 @@ from fewer.weights.iso_flop.like import Plain
 from fewer.weights.layers import find_layers
 
 End = Literal["first", "last"]
+Builder = Callable[[int], nn.Module]
+"""A network at a hidden width."""
 
 
 def find_sites(
@@ -76,6 +78,3 @@ def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
     if isinstance(inputs, Mapping):
         return (), inputs
     return (inputs if isinstance(inputs, tuple) else (inputs,)), {}
-
-
-Builder = Callable[[int], nn.Module]

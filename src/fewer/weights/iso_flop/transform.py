@@ -10,6 +10,7 @@ from fewer.core.allocation import parse_allocation
 from fewer.errors import MethodError, ModelError
 from fewer.weights.iso_flop.accounting import LayerCost, Report, outside
 from fewer.weights.iso_flop.budget import Cost, Counts, bisected, matched
+from fewer.weights.iso_flop.part import Transformed
 from fewer.weights.iso_flop.plan import NONLINEARITIES, Form, Nonlinearity, plan_in_place, plan_wide
 from fewer.weights.iso_flop.sites import Builder, End, count_uses, find_sites
 from fewer.weights.iso_flop.sizes import check_sparsity
@@ -124,9 +125,13 @@ def _check(kind: str, nonlinearity: str | None, dense: Collection[str], init: st
 
 def _dense_network(model: nn.Module | Builder, kind: Kind, width: int | None) -> nn.Module:
     if isinstance(model, nn.Module):
+        if done := [name for name, module in model.named_modules() if isinstance(module, Transformed)]:
+            raise ModelError(f"{done[0] or 'the model'} is transformed already; transform the dense network, built anew.")
         if width is not None:
             raise ModelError("a width goes with a function that builds the network; this model has its widths already.")
         return model
+    if not callable(model):
+        raise ModelError(f"a module is transformed, or a function that builds one at a width, not {model!r}.")
     if kind != "wide":
         raise ModelError(f'{kind} transforms a module, not a function that builds one: only "wide" takes a function.')
     if width is None or width < 1:
