@@ -19,8 +19,8 @@ _LINE = 64  # bytes of a cache line
 class Packed:
     """A matrix in a compact form. Entries that are zero are not kept; the others are kept bit for bit.
 
-    A form overrides `pack`, `unpack`, `_operands` (or `multiply`, for another device than the CPU), and `refusal` where there are
-    matrices that do not fit. Instances are not changed after packing.
+    A form overrides `pack`, `unpack`, `_operands` (for another device than the CPU: `multiply`), and `refusal` where there
+    are matrices that do not fit. Instances are not changed after packing.
     """
 
     form: ClassVar[str]

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from fewer.errors import ModelError
-from fewer.kernels.dispatch import cpu_path
-from fewer.kernels.forms import Packed, pack, settle
+from fewer.kernels.dispatch import path_on
+from fewer.kernels.forms import FORMS, Packed, pack, settle
 from fewer.weights.accelerate.kinds import Kind
 from fewer.weights.accelerate.linear import FastLinear
 from fewer.weights.accelerate.race import ROWS, fast, race, stacked
@@ -34,8 +34,8 @@ def accelerate(
     faster stays as it is: no model becomes slower. `model.acceleration` says what was chosen and why; `decelerate` undoes it.
 
     Args:
-        batch: rows of input (sequences being decoded at once) for which the choice is made. More rows go through the form as
-            far as it was found faster there too, and through torch's dense product beyond.
+        batch: rows of input (sequences being decoded at once) for which the choice is made. Other numbers of rows go through
+            the form as far as it was found faster there too, and through torch's dense product beyond.
         include, exclude: shell patterns over layer names.
         keep_dense: keep the dense weights beside the packed ones: more memory, and large batches as fast as before.
         example: what the model can be called with, to find layers that read the same input (query, key and value, say), which
@@ -43,12 +43,15 @@ def accelerate(
         seconds: about how long each kind of layer is measured.
 
     Raises:
-        ModelError: no linear layer is left, one is not on the CPU, or `batch` is none of 1, 2, 4, 8, 16.
+        ModelError: no linear layer is left, one is neither on the CPU nor on a GPU, or `batch` is none of 1, 2, 4, 8, 16 (on
+            a GPU also 64, 256, 1024).
     """
-    if batch not in ROWS:
-        raise ModelError(f"accelerate cannot choose for batch={batch}; allowed: {', '.join(map(str, ROWS))}.")
     decelerate(model)
     layers = _linear_layers(model, include, exclude)
+    devices = sorted({layer.weight.device.type for layer in layers.values()})
+    allowed = [rows for rows in ROWS[devices[0]] if all(rows in ROWS[device] for device in devices)]
+    if batch not in allowed:
+        raise ModelError(f"accelerate cannot choose for batch={batch}; allowed: {', '.join(map(str, allowed))}.")
     names = shared_inputs(model, layers, example if example is not None else getattr(model, "dummy_inputs", None))
     kinds: dict[Kind, list[list[str]]] = {}
     for group in names:
@@ -64,12 +67,17 @@ def accelerate(
                 packed = pack(stacked(members), outcome.form)
                 bytes_ = packed.nbytes
                 made.append(packed)
-                for name, layer in zip(group, fast(members, packed, outcome.largest, keep_dense), strict=True):
+                for name, layer in zip(
+                    group, fast(members, packed, outcome.largest, keep_dense, outcome.smallest), strict=True
+                ):
                     model.set_submodule(name, layer)
             choices[group[0]] = Choice(tuple(group), kind.shape, kind.density, *outcome, dense_bytes=dense, bytes=bytes_)
     settle(made)
     model.acceleration = Acceleration(  # type: ignore[assignment]
-        tuple(choices[name] for name in layers if name in choices), batch, cpu_path(), torch.get_num_threads()
+        tuple(choices[name] for name in layers if name in choices),
+        batch,
+        ", ".join(map(path_on, devices)),
+        torch.get_num_threads(),
     )
     return model
 
@@ -94,7 +102,10 @@ def _linear_layers(model: nn.Module, include: str | Iterable[str], exclude: str 
         raise ModelError(
             f"{type(model).__name__} holds no linear layer to accelerate with include={include!r}, exclude={exclude!r}."
         )
+    usable = {device for form in FORMS.values() for device in form.devices}
     for name, module in found.items():
-        if module.weight.device.type != "cpu":
-            raise ModelError(f"{name} is on {module.weight.device}; move the model to the CPU, or exclude the layer.")
+        if module.weight.device.type not in usable:
+            raise ModelError(
+                f"{name} is on {module.weight.device}; move the model to {' or '.join(sorted(usable))}, or exclude it."
+            )
     return found

@@ -21,9 +21,9 @@ class Stack:
     The first of them to be called computes all; the others take theirs, if they are called with the same tensor.
     """
 
-    def __init__(self, packed: Packed, heights: Sequence[int], largest: int):
-        """`heights`: outputs of each layer, in order; `largest`: rows of input up to which the compact form is used."""
-        self.packed, self.heights, self.largest = packed, list(heights), largest
+    def __init__(self, packed: Packed, heights: Sequence[int], largest: int, smallest: int = 1):
+        """`heights`: outputs of each layer, in order; `smallest`, `largest`: rows of input for which the form is used."""
+        self.packed, self.heights, self.smallest, self.largest = packed, list(heights), smallest, largest
         self._last: tuple[Any, Sequence[Tensor]] = (lambda: None, ())
 
     def product(self, x: Float[Tensor, "... in"], place: int) -> Float[Tensor, "... out"]:
@@ -42,8 +42,9 @@ class Stack:
 class FastLinear(nn.Linear):
     """Takes the place of an `nn.Linear`, with its parameters, name and state dict.
 
-    Up to `stack.largest` rows of input it multiplies from the packed weights; more rows, and whatever needs gradients, go
-    the dense way. Without `keep_dense` there are only the packed weights, and the dense way unpacks them each time.
+    From `stack.smallest` to `stack.largest` rows of input it multiplies from the packed weights; other numbers of rows, and
+    whatever needs gradients, go the dense way. Without `keep_dense` there are only the packed weights, and the dense way
+    unpacks them each time.
     """
 
     def __init__(self, of: nn.Linear, stack: Stack, place: int = 0, keep_dense: bool = True):
@@ -53,11 +54,11 @@ class FastLinear(nn.Linear):
         self.stack, self.place = stack, place
         self.register_parameter("weight", of.weight if keep_dense else None)  # type: ignore[arg-type]
         self._as_packed = _version(of.weight)
-        self._most = stack.largest * self.in_features
+        self._least, self._most = stack.smallest * self.in_features, stack.largest * self.in_features
         self.train(of.training)
 
     def forward(self, x: Float[Tensor, "... in"]) -> Float[Tensor, "... out"]:
-        if x.numel() > self._most or not self._usable(x):
+        if not self._least <= x.numel() <= self._most or not self._usable(x):
             return linear(x, self.dense(), self.bias)
         out = self.stack.product(x, self.place)
         return out if self.bias is None else out + self.bias
@@ -93,7 +94,7 @@ class FastLinear(nn.Linear):
             destination[prefix + "weight"] = self.dense()
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, form={self.stack.packed.form}, up to {self.stack.largest} rows"
+        return f"{super().extra_repr()}, form={self.stack.packed.form}, {self.stack.smallest} to {self.stack.largest} rows"
 
 
 def _version(weight: Tensor) -> int:

@@ -20,6 +20,8 @@ class Choice:
     seconds: dict[str, float]
     """Of one product, for torch and each form that was tried; medians over the layers that were measured together."""
     why: str
+    smallest: int
+    """Rows of input from which the form is used."""
     dense_bytes: int
     bytes: int
     """Of the weights as a product reads them now."""
@@ -44,7 +46,7 @@ class Acceleration:
     batch: int
     """Rows of input that were measured."""
     path: str
-    """Which kernels ran: avx512, portable or reference."""
+    """Which kernels ran: avx512, portable or reference; on a GPU triton or reference."""
     threads: int
 
     @property
