@@ -200,3 +200,10 @@ def test_stacked_and_fast_agree_with_the_layers_they_replace():
     x = torch.randn(1, 16)
     with torch.no_grad():
         assert all(torch.allclose(new(x), old(x), atol=1e-6) for new, old in zip(layers, group, strict=True))
+
+
+def test_only_the_forms_that_are_allowed_are_tried():
+    model = accelerate(pruned(nn.Sequential(nn.Linear(64, 64))), forms=["dense"], seconds=0.01)
+    assert model.acceleration.choices[0].seconds.keys() == {"torch", "dense"}
+    with pytest.raises(ModelError, match="no form is called csr; allowed: dense, 2:4"):
+        accelerate(model, forms=["csr"])

@@ -1,6 +1,6 @@
 """Which form for which layer: measured, not guessed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -24,6 +24,7 @@ def accelerate(
     include: str | Iterable[str] = ("*",),
     exclude: str | Iterable[str] = (),
     keep_dense: bool = True,
+    forms: Sequence[str] | None = None,
     example: Batch | None = None,
     seconds: float = 0.6,
 ) -> nn.Module:
@@ -38,14 +39,17 @@ def accelerate(
             the form as far as it was found faster there too, and through torch's dense product beyond.
         include, exclude: shell patterns over layer names.
         keep_dense: keep the dense weights beside the packed ones: more memory, and large batches as fast as before.
+        forms: names of the forms that may be chosen ("2:4", "bitmask", "sliced", "strips", "dense"); all when None.
         example: what the model can be called with, to find layers that read the same input (query, key and value, say), which
             are then multiplied in one go; a Hugging Face model knows one itself.
         seconds: about how long each kind of layer is measured.
 
     Raises:
-        ModelError: no linear layer is left, one is neither on the CPU nor on a GPU, or `batch` is none of 1, 2, 4, 8, 16 (on
+        ModelError: an unknown form, no linear layer is left, one is neither on the CPU nor on a GPU, or `batch` is none of 1, 2, 4, 8, 16 (on
             a GPU also 64, 256, 1024).
     """
+    if unknown := set(forms or ()) - set(FORMS):
+        raise ModelError(f"no form is called {', '.join(sorted(unknown))}; allowed: {', '.join(FORMS)}.")
     decelerate(model)
     layers = _linear_layers(model, include, exclude)
     devices = sorted({layer.weight.device.type for layer in layers.values()})
@@ -55,7 +59,7 @@ def accelerate(
     names = shared_inputs(model, layers, example if example is not None else getattr(model, "dummy_inputs", None))
     kinds: dict[Kind, list[list[str]]] = {}
     for group in names:
-        kinds.setdefault(Kind.of(stacked([layers[name] for name in group])), []).append(group)
+        kinds.setdefault(Kind.of(stacked([layers[name] for name in group]), forms), []).append(group)
     choices: dict[str, Choice] = {}
     made: list[Packed] = []
     for kind, alike in kinds.items():

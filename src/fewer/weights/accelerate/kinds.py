@@ -1,5 +1,6 @@
 """Layers that are alike for a kernel."""
 
+from collections.abc import Container
 from typing import NamedTuple, Self
 
 import torch
@@ -20,10 +21,10 @@ class Kind(NamedTuple):
     filled: float
     """Share of the strips of 16 rows by one column that hold any weight, to the nearest 20%."""
     fits: tuple[str, ...]
-    """Forms that can hold the matrix, on its device."""
+    """Forms that can hold the matrix, on its device, among those that were allowed."""
 
     @classmethod
-    def of(cls, matrix: Float[Tensor, "out in"]) -> Self:
+    def of(cls, matrix: Float[Tensor, "out in"], allowed: Container[str] | None = None) -> Self:
         kept = matrix != 0
         strips = torch.nn.functional.pad(kept, (0, 0, 0, -len(matrix) % 16)).unflatten(0, (-1, 16)).any(1)
         return cls(
@@ -32,7 +33,7 @@ class Kind(NamedTuple):
             matrix.device,
             _rounded(kept, 20),
             _rounded(strips, 5),
-            tuple(name for name, form in FORMS.items() if not form.refusal(matrix)),
+            tuple(n for n, form in FORMS.items() if (allowed is None or n in allowed) and not form.refusal(matrix)),
         )
 
 
