@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fewer.core import noise
 from fewer.errors import CalibrationError
-from fewer.weights.seen import Hessian, InputNorm, Seen
+from fewer.weights.seen import Hessian, InputNorm, Moments, Seen, together
 
 
 @settings(deadline=None, max_examples=30)
@@ -66,7 +66,7 @@ def test_a_singular_hessian_says_how_to_mend_it():
         seen.factor(0.0)
 
 
-@pytest.mark.parametrize("kind", [InputNorm, Hessian])
+@pytest.mark.parametrize("kind", [InputNorm, Moments, Hessian, together(Moments, Hessian)])
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e30])
 def test_inputs_that_are_not_finite_or_overflow_are_refused_by_name(kind, bad):
     seen = kind("fc1", 3)
@@ -89,3 +89,40 @@ def test_a_part_of_the_columns_reads_its_part_of_the_factor():
     whole, part = seen.factor(0.01), seen.columns(2, 5)
     assert torch.equal(part.factor(0.01), whole[2:5, 2:5])
     assert (part.name, part.width, part.start, part.stop) == ("q[2:5]", 3, 2, 5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(chunks=st.lists(st.integers(0, 9), min_size=1, max_size=5).filter(any), shift=st.sampled_from([0.0, 1.0, 1000.0]))
+def test_moments_are_pooled_over_chunks_whose_means_differ(chunks, shift):
+    parts = [noise((n, 6), i) + shift * (i + 1) for i, n in enumerate(chunks)]
+    seen = Moments("a", 6)
+    for part in parts:
+        seen.update(part)
+    x = torch.cat(parts).double()
+    torch.testing.assert_close(seen.mean, x.mean(0), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(seen.variance.double(), x.var(0, correction=0), rtol=1e-5, atol=1e-5)
+
+
+def test_an_input_that_never_changes_has_no_variance_at_all():
+    seen = Moments("a", 3)
+    for part in torch.tensor([[0.1, 0.0, 7.3]]).expand(100, 3).split(7):
+        seen.update(part)
+    assert seen.variance.tolist() == [0, 0, 0]
+
+
+def test_joined_statistics_gather_what_each_of_them_gathers_and_count_tokens_once():
+    x, joined = noise((40, 5), 0) - 0.3, together(Moments, Hessian)
+    assert joined is together(Moments, Hessian) and issubclass(joined, Moments) and issubclass(joined, Hessian)
+    seen, alone = joined("a", 5), [kind("a", 5) for kind in (Moments, Hessian, InputNorm)]
+    for part in x.split(11):
+        for one in (seen, *alone):
+            one.update(part)
+    assert seen.tokens == 40
+    assert torch.equal(seen.mean, alone[0].mean) and torch.equal(seen.variance, alone[0].variance)
+    assert torch.equal(seen.products, alone[1].products) and torch.equal(seen.norm, alone[2].norm)
+    assert seen.named("b").error(x) == alone[1].error(x)
+
+
+def test_statistics_that_are_part_of_others_are_not_gathered_twice():
+    assert together(Moments, InputNorm, Seen, Moments) is Moments
+    assert together(Seen) is together(Seen, Seen) is Seen

@@ -50,7 +50,7 @@ def judge(results: Results, ranked: Judgement) -> Judgement:
                 continue
             was, now = (fmean(layer["report"][name] for layer in layers) for name in ("mean_error_before", "mean_error"))
             counts = [layer["density"] for layer in layers]
-            same = counts == [layer["density"] for layer in _layers(results, BASES[arm], budget, len(results.of(arm, budget)))]
+            same = counts == [layer["density"] for layer in _layers(results, BASES[arm], budget)]
             broken |= now >= was or not same
             lines.append(
                 f"{arm} at density {budget:g}: mean output error {was:.4g} -> {now:.4g}, "
@@ -60,8 +60,8 @@ def judge(results: Results, ranked: Judgement) -> Judgement:
     return Judgement("refuted", ranked.effect, text) if broken else Judgement(ranked.verdict, ranked.effect, text)
 
 
-def _layers(results: Results, arm: str, budget: float, rows: int | None = None) -> Iterator[dict[str, Any]]:
-    for row in results.of(arm, budget)[:rows]:
+def _layers(results: Results, arm: str, budget: float) -> Iterator[dict[str, Any]]:
+    for row in results.of(arm, budget):
         yield from row.detail["layers"]
 
 

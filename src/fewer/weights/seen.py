@@ -62,6 +62,7 @@ class Moments(InputNorm):
         super().__init__(name, width)
         self.mean = torch.zeros(width, dtype=torch.float64)
         """E[x_j]."""
+        self._origin: Tensor | None = None
         self._deviations = torch.zeros(width, dtype=torch.float64)
 
     def update(self, rows: Float[Tensor, "tokens in"]) -> None:
@@ -69,15 +70,16 @@ class Moments(InputNorm):
         super().update(rows)
         if not len(rows):
             return
-        mean = rows.mean(0)
+        if self._origin is None:
+            # All is counted from the first token, so that an input that never changes has a variance of exactly 0.
+            self._origin = rows[0].clone()
+            self.mean, self._deviations = self.mean.to(rows.device), self._deviations.to(rows.device)
+        shifted = rows - self._origin
+        mean = shifted.mean(0)
         # Chunks are pooled with what their means differ by (Chan, Golub & LeVeque 1983); sums of squares would cancel.
-        apart = mean - self.mean.to(rows.device)
-        self.mean = self.mean.to(rows.device) + apart * (len(rows) / self.tokens)
-        self._deviations = (
-            self._deviations.to(rows.device)
-            + (rows - mean).square().sum(0)
-            + apart.square() * (before * len(rows) / self.tokens)
-        )
+        apart = mean - (self.mean - self._origin)
+        self.mean = self.mean + apart * (len(rows) / self.tokens)
+        self._deviations += shifted.sub_(mean).square_().sum(0) + apart.square() * (before * len(rows) / self.tokens)
 
     @property
     def variance(self) -> Float[Tensor, " in"]:
