@@ -1,19 +1,17 @@
 """Greedy decoding of pruned SmolLM2-135M, whole model, one sequence: accelerated beside torch's dense products."""
 
 import copy
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import torch
-from torch import nn
 
 from fewer.data.models import load_causal_lm
 from fewer.measure.bandwidth import read_bandwidth
 from fewer.measure.benchmark import Benchmark, Point
 from fewer.measure.latency import interleaved, ratio
 from fewer.weights.accelerate import accelerate
+from fewer.weights.accelerate.decoding import Decoding, agreement, greedy
 from fewer.weights.prune import prune
 
 PROMPT = "The history of the lighthouse begins with"
@@ -34,9 +32,9 @@ def points(name: str, density: float, pattern: str) -> Iterator[Point]:
             BEST: accelerate(copy.deepcopy(model), forms=["dense"]),
         }
         prompt = tokenizer(PROMPT, return_tensors="pt").input_ids
-        said = {who: greedy(m, prompt) for who, m in models.items()}
+        said = {who: greedy(m, prompt, TOKENS) for who, m in models.items()}
         with torch.inference_mode():
-            timed = interleaved({who: Decoding(m, prompt) for who, m in models.items()}, ROUNDS)
+            timed = interleaved({who: Decoding(m, prompt, TURN) for who, m in models.items()}, ROUNDS)
         moved = sum(choice.bytes for choice in models["ours"].acceleration.choices)
         dense = sum(choice.dense_bytes for choice in models["ours"].acceleration.choices)
         seconds = timed["ours"].median / TURN
@@ -56,45 +54,6 @@ def points(name: str, density: float, pattern: str) -> Iterator[Point]:
                 limit_share=moved / seconds / read_bandwidth(),
                 limit=f"memory bandwidth for the weights, {moved / dense:.2f} of the dense bytes",
             )
-
-
-class Decoding:
-    """Some tokens a call, each from the last, after a prompt that is read once."""
-
-    def __init__(self, model: nn.Module, prompt: torch.Tensor):
-        from transformers import DynamicCache
-
-        self._step = stepper(model)
-        self._cache = DynamicCache()
-        with torch.inference_mode():
-            self._token = self._step(prompt, self._cache)
-
-    def __call__(self) -> None:
-        for _ in range(TURN):
-            self._token = self._step(self._token, self._cache)
-
-
-def stepper(model: Any) -> Callable[[torch.Tensor, Any], torch.Tensor]:
-    """tokens, cache -> the next token."""
-    word = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
-    return lambda tokens, cache: model(tokens, use_cache=True, **{word: cache}).logits[:, -1:].argmax(-1)
-
-
-@torch.inference_mode()
-def greedy(model: Any, prompt: torch.Tensor) -> list[int]:
-    """The first tokens after the prompt."""
-    from transformers import DynamicCache
-
-    step, cache = stepper(model), DynamicCache()
-    said = [step(prompt, cache)]
-    while len(said) < TOKENS:
-        said.append(step(said[-1], cache))
-    return [int(token) for token in said]
-
-
-def agreement(said: list[int], reference: list[int]) -> float:
-    """Share of the tokens that are the same, place by place."""
-    return sum(a == b for a, b in zip(said, reference, strict=True)) / len(reference)
 
 
 BENCHMARKS = [

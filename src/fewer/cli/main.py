@@ -28,6 +28,7 @@ COMMANDS = {
     "list": Entry("Name the 37 systems and their state.", "fewer.cli.systems:list_systems"),
     "show": Entry("Say everything about one system.", "fewer.cli.systems:show"),
     "prune": Entry("Prune a model and save it.", "fewer.cli.prune:prune"),
+    "accelerate": Entry("Measure what compact weights buy a model here.", "fewer.cli.accelerate:accelerate"),
     "compare": Entry("Run a method beside its dense and random baselines.", "fewer.cli.compare:compare"),
     "report": Entry("Turn finished comparisons into a report.", "fewer.cli.compare:report"),
     "reproduce": Entry("Check the papers' claims.", "fewer.cli.reproduce:reproduce"),

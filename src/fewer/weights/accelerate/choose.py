@@ -45,8 +45,8 @@ def accelerate(
         seconds: about how long each kind of layer is measured.
 
     Raises:
-        ModelError: an unknown form, no linear layer is left, one is neither on the CPU nor on a GPU, or `batch` is none of 1, 2, 4, 8, 16 (on
-            a GPU also 64, 256, 1024).
+        ModelError: an unknown form, no linear layer is left, one is neither on the CPU nor on a GPU, or `batch` is none of
+            1, 2, 4, 8, 16 (on a GPU also 64, 256, 1024).
     """
     if unknown := set(forms or ()) - set(FORMS):
         raise ModelError(f"no form is called {', '.join(sorted(unknown))}; allowed: {', '.join(FORMS)}.")
