@@ -1,10 +1,11 @@
 """One-shot pruning of SmolLM2-135M beside llm-compressor, which runs in an environment and a process of its own.
 
-Both sides have the same float32 weights, calibration tokens, threads and sparsity: 2:4, and 50% chosen as the peer chooses it:
-in each row for Wanda, over all rows of 128 columns for SparseGPT. Timed is what `fewer.prune` and `oneshot` do with a loaded
-model and tokens at hand, putting the dense weights back included; not imports, loading or saving. The peer waits for requests,
-so the two never run at once. Its settings are its own: pipeline="sequential" (two forward passes over each block), batches of
-one sequence, dampening_frac=0.01, block_size=128, lm_head ignored. Quality is held-out perplexity, measured by our code.
+Both sides have the same float32 weights, calibration tokens, threads and sparsity: 2:4, or 50% in each row. For SparseGPT the
+peer chooses its 50% over all rows of 128 columns at once and walks block by block; a point of its own does all as it does.
+Timed is what `fewer.prune` and `oneshot` do with a loaded model and tokens at hand, putting the dense weights back included; not
+imports, loading or saving. The peer waits for requests, so the two never run at once. Its settings are its own:
+pipeline="sequential" (two forward passes over each block), batches of one sequence, dampening_frac=0.01, block_size=128,
+lm_head ignored. Quality is held-out perplexity, measured by our code.
 """
 
 import json
@@ -30,8 +31,14 @@ from fewer.weights.prune import prune
 
 PEER = "llmcompressor==0.14.0.1"
 SEQUENCES, LENGTH, WINDOWS, ROUNDS = 16, 512, 16, 3
-SETTINGS = (("wanda", "row", "0:0"), ("wanda", "2:4", "2:4"), ("sparsegpt", "layer", "0:0"), ("sparsegpt", "2:4", "2:4"))
-"""Method, our pattern, the peer's name of it ("0:0": unstructured)."""
+SETTINGS = {
+    "wanda, 50% of rows": ("wanda", "row", "layer", "0:0"),
+    "wanda, 2:4": ("wanda", "2:4", "layer", "2:4"),
+    "sparsegpt, 50% of rows": ("sparsegpt", "row", "layer", "0:0"),
+    "sparsegpt, 50% of 128 columns, block by block": ("sparsegpt", "layer", "block", "0:0"),
+    "sparsegpt, 2:4": ("sparsegpt", "2:4", "layer", "2:4"),
+}
+"""Method, our pattern and mode of the walk, the peer's name of the pattern ("0:0": unstructured)."""
 
 
 def run() -> Iterator[Point]:
@@ -42,20 +49,20 @@ def run() -> Iterator[Point]:
     tokens = draw_tokens(tokenizer, text_of(None, "calibration")[1], SEQUENCES, LENGTH, seed=0)
     test = spread_windows(tokens_of(tokenizer, text_of(None, "test")[1]), LENGTH, WINDOWS)
 
-    def ours(method: str, pattern: str, sequences: int) -> None:
+    def ours(method: str, pattern: str, mode: Any, sequences: int) -> None:
         with torch.no_grad():
             for parameter, original in zip(model.parameters(), dense, strict=True):
                 parameter.copy_(original)
-        prune(model, method, density=0.5, pattern=pattern, calibration=tokens[:sequences])
+        prune(model, method, density=0.5, pattern=pattern, calibration=tokens[:sequences], mode=mode)
 
     with tempfile.TemporaryDirectory() as made, worker(python, Path(made), model, tokenizer, tokens) as ask:
         ask(method="wanda", structure="0:0", sequences=1)  # imports and first allocations are no one's work
-        for method, pattern, structure in SETTINGS:
-            ours(method, pattern, 1)  # nor is compiling
+        for at, (method, pattern, mode, structure) in SETTINGS.items():
+            ours(method, pattern, mode, 1)  # nor is compiling
             point = pair(
                 "llmcompressor",
-                f"{method}, {pattern if pattern == '2:4' else '50%'}, {SEQUENCES} x {LENGTH} tokens",
-                lambda: ours(method, pattern, SEQUENCES),  # noqa: B023 - called before the next turn
+                f"{at}, {SEQUENCES} x {LENGTH} tokens",
+                lambda: ours(method, pattern, mode, SEQUENCES),  # noqa: B023 - called before the next turn
                 lambda: ask(method=method, structure=structure, sequences=SEQUENCES),  # noqa: B023
                 PEER,
                 repeats=ROUNDS,
