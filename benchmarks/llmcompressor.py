@@ -2,8 +2,8 @@
 
 Both sides have the same float32 weights, calibration tokens, threads and sparsity: 2:4, or 50% in each row. For SparseGPT the
 peer chooses its 50% over all rows of 128 columns at once and walks block by block; a point of its own does all as it does.
-Timed is what `fewer.prune` and `oneshot` do with a loaded model and tokens at hand, putting the dense weights back included; not
-imports, loading or saving. The peer waits for requests, so the two never run at once. Its settings are its own:
+Timed is what `fewer.prune` and `oneshot` do with a loaded model and tokens at hand, putting the dense weights back included;
+not imports, loading or saving. The peer waits for requests, so the two never run at once. Its settings are its own:
 pipeline="sequential" (two forward passes over each block), batches of one sequence, dampening_frac=0.01, block_size=128,
 lm_head ignored. Quality is held-out perplexity, measured by our code.
 """
