@@ -19,13 +19,14 @@ from fewer.kernels.cpu.lanes import claim, word
 
 KERNEL = "void(i8)"
 """Signature of a kernel: the address of its job, which is 64-bit integers at these offsets."""
-UNITS, GRAIN, BATCH, X, X_STEP, Y, Y_STEP, HALF = range(8, 72, 8)
-"""Number of units and how many are taken at once (the first integer is the next one to take); vectors in the batch; where
-they are, and their distance in bytes; the same for the results; are the values bfloat16?"""
-OPERANDS = 72
+UNITS, LEAST, HALVINGS, BATCH, X, X_STEP, Y, Y_STEP, HALF = range(8, 80, 8)
+"""Number of units (the first integer is the next one to take); how many a thread takes at least, and how often what is left is
+halved to give a piece; vectors in the batch; where they are, and their distance in bytes; the same for the results; are the
+values bfloat16?"""
+OPERANDS = 80
 """Offset of what else a kernel wants."""
 
-_TURNS = 4  # pieces that a thread takes in all, about: more even out a thread that is held up, but each begins cold
+_FEWEST = 64  # the smallest piece is this part of all units
 _Job = ctypes.c_int64 * 24
 _X, _Y = X // 8, Y // 8
 _KNOWN = 64  # batch sizes whose jobs are kept
@@ -34,12 +35,14 @@ _KNOWN = 64  # batch sizes whose jobs are kept
 @njit
 def share(job, unit, read, size):
     """Take units until none is left: unit(job, number, read, size), with how to read a value and its size in bytes."""
-    units, grain = word(job + UNITS), word(job + GRAIN)
+    units, least, halvings = word(job + UNITS), word(job + LEAST), word(job + HALVINGS)
     while True:
-        first = claim(job, grain)
+        # Ever smaller pieces: the first run long and undisturbed, the last let all threads end together.
+        piece = max(least, (units - word(job)) >> halvings)
+        first = claim(job, piece)
         if first >= units:
             break
-        for number in range(first, min(first + grain, units)):
+        for number in range(first, min(first + piece, units)):
             unit(job, number, read, size)
 
 
@@ -68,9 +71,9 @@ class Work:
             self._alone(ctypes.addressof(job))
 
     def _job(self, batch: int, threads: int) -> bytes:
-        grain = max(1, self._units // (threads * _TURNS))
         x_step, y_step = self._steps
-        made = bytes(_Job(0, self._units, grain, batch, 0, x_step, 0, y_step, *self._rest))
+        least = max(1, self._units // _FEWEST)
+        made = bytes(_Job(0, self._units, least, threads.bit_length(), batch, 0, x_step, 0, y_step, *self._rest))
         if len(self._jobs) < _KNOWN:
             self._jobs[batch, threads] = made
         return made
