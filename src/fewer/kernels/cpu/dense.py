@@ -52,15 +52,16 @@ def vector(job, unit, read, size):
 def plain(job, unit, read, size):
     """One row after the other."""
     width = word(job + CHUNKS) * 16
-    first = TOGETHER * unit
     for sample in range(word(job + BATCH)):
         x = word(job + X) + sample * word(job + X_STEP)
-        for row in range(first, min(first + TOGETHER, word(job + ROWS))):
-            v = word(job + VALUES) + row * width * size
-            sum_ = number(x) * 0
-            for k in range(width):
-                sum_ += read(v + k * size) * number(x + 4 * k)
-            put(word(job + Y) + sample * word(job + Y_STEP) + 4 * row, sum_)
+        for k in range(TOGETHER):
+            row = TOGETHER * unit + k
+            if row < word(job + ROWS):
+                v = word(job + VALUES) + row * width * size
+                sum_ = number(x) * 0
+                for c in range(width):
+                    sum_ += read(v + c * size) * number(x + 4 * c)
+                put(word(job + Y) + sample * word(job + Y_STEP) + 4 * row, sum_)
 
 
 def avx512():

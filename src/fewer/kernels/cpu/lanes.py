@@ -214,6 +214,28 @@ def store(_context, address, value):
     return types.void(types.int64, floats), generate
 
 
+@intrinsic
+def scatter(_context, address, at, value):
+    """Lane i to float32 number at[i] after `address`, unless at[i] is negative. AVX-512."""
+
+    def generate(context, builder, _s, arguments):
+        address, at, value = arguments
+        byte = ir.IntType(8).as_pointer()
+        name = "llvm.x86.avx512.mask.scatter.dps.512"
+        instruction = _function(builder, name, ir.VoidType(), byte, _MASK, _INTS, _FLOATS, _INT)
+        there = builder.icmp_signed(">=", at, _constant(_INTS, [0] * WIDTH))
+        builder.call(instruction, [builder.inttoptr(address, byte), there, at, value, ir.Constant(_INT, 4)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, ints, floats), generate
+
+
+@intrinsic
+def load_ints(_context, address):
+    """Sixteen 32-bit integers."""
+    return ints(types.int64), lambda _c, b, _s, a: _load(b, a[0], _INTS)
+
+
 def _scalar(kind: types.Type, bits: ir.Type) -> Any:
     @intrinsic
     def read(_context, address):
@@ -230,6 +252,8 @@ mask = _scalar(types.uint16, ir.IntType(16))
 """The 16-bit unsigned integer at an address."""
 byte = _scalar(types.uint8, ir.IntType(8))
 """The 8-bit unsigned integer at an address."""
+place = _scalar(types.int32, _INT)
+"""The 32-bit signed integer at an address."""
 number = _scalar(types.float32, _FLOAT)
 """The float32 at an address."""
 

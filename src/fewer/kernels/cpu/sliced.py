@@ -10,19 +10,21 @@ from fewer.kernels.cpu.lanes import (
     load,
     load_bytes,
     load_half,
+    load_ints,
     no_columns,
     number,
     number_half,
+    place,
     prefetch,
     put,
-    store,
+    scatter,
     word,
     zeros,
 )
 from fewer.kernels.cpu.team import BATCH, HALF, KERNEL, OPERANDS, X_STEP, Y_STEP, X, Y, share
 
-STARTS, STEPS, VALUES = range(OPERANDS, OPERANDS + 24, 8)
-"""The first entry of each slice; the distances, 16 bytes an entry; the values, 16 an entry."""
+STARTS, STEPS, VALUES, ROWS = range(OPERANDS, OPERANDS + 32, 8)
+"""The first entry of each slice; the distances, 16 bytes an entry; the values, 16 an entry; the row of each lane, or -1."""
 AHEAD = 4096  # bytes: see two_four
 
 
@@ -49,7 +51,7 @@ def vector(job, slice_, read, size):
             v += 32 * size
         if entries % 2:
             a = fma(read(v), gather(x, add(at, load_bytes(s))), a)
-        store(word(job + Y) + sample * word(job + Y_STEP) + 64 * slice_, add(a, b))
+        scatter(word(job + Y) + sample * word(job + Y_STEP), load_ints(word(job + ROWS) + 64 * slice_), add(a, b))
 
 
 @njit(fastmath={"contract", "reassoc"})
@@ -66,7 +68,9 @@ def plain(job, slice_, read, size):
             for e in range(entries):
                 at += byte(steps + 16 * e + lane)
                 sum_ += read(values + (16 * e + lane) * size) * number(x + 4 * at)
-            put(word(job + Y) + sample * word(job + Y_STEP) + 64 * slice_ + 4 * lane, sum_)
+            row = place(word(job + ROWS) + 64 * slice_ + 4 * lane)
+            if row >= 0:
+                put(word(job + Y) + sample * word(job + Y_STEP) + 4 * row, sum_)
 
 
 def avx512():

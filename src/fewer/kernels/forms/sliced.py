@@ -25,8 +25,8 @@ class Sliced(Packed):
     """Columns from the last entry of the same lane; the first one counts from column 0."""
     starts: Int[Tensor, " slices+1"]
     """First entry of each slice."""
-    order: Int[Tensor, " out"]
-    """Place of each row among the lanes of all slices."""
+    rows: Int[Tensor, " slices*16"]
+    """Which row each lane is; -1 for the lanes that are left over."""
 
     @classmethod
     def pack(cls, matrix: Float[Tensor, "out in"]) -> Self:
@@ -40,15 +40,17 @@ class Sliced(Packed):
         far = ((column - before - 1).clamp_(min=0)) // FAR  # entries of value zero before this one
         lengths = torch.zeros(out, dtype=torch.long).index_add_(0, row, far + 1)
         by_length = lengths.argsort(descending=True, stable=True)
-        packed.order = torch.empty_like(by_length).index_copy_(0, by_length, torch.arange(out))
+        order = torch.empty_like(by_length).index_copy_(0, by_length, torch.arange(out))  # a row's place among all lanes
         slices = -(-out // LANES)
-        longest = torch.zeros(slices, dtype=torch.long).scatter_reduce_(0, packed.order // LANES, lengths, "amax")
+        packed.rows = torch.full((slices * LANES,), -1, dtype=torch.int32)
+        packed.rows[:out] = by_length
+        longest = torch.zeros(slices, dtype=torch.long).scatter_reduce_(0, order // LANES, lengths, "amax")
         packed.starts = torch.cat([torch.zeros(1, dtype=torch.long), longest.cumsum(0)])
 
         ends = (far + 1).cumsum(0)
         first_of_row = lengths.cumsum(0) - lengths
-        entry = packed.starts[packed.order[row] // LANES] + ends - 1 - first_of_row[row]
-        lane = packed.order[row] % LANES
+        entry = packed.starts[order[row] // LANES] + ends - 1 - first_of_row[row]
+        lane = order[row] % LANES
         packed.values = torch.zeros(int(packed.starts[-1]), LANES, dtype=matrix.dtype)
         packed.values[entry, lane] = matrix[row, column]
         packed.steps = torch.zeros(int(packed.starts[-1]), LANES, dtype=torch.uint8)
@@ -69,14 +71,9 @@ class Sliced(Packed):
         matrix = torch.zeros(len(lengths) * LANES, max(self.shape[1], 1), dtype=self.values.dtype)
         kept = self.values != 0
         matrix[lanes[kept], column[kept]] = self.values[kept]
-        return matrix[self.order][:, : self.shape[1]]
-
-    @property
-    def _rows(self) -> int:
-        return (len(self.starts) - 1) * LANES
-
-    def _ordered(self, out: Tensor) -> Tensor:
-        return out.index_select(-1, self.order)
+        order = self.rows[: self.shape[0]].long()
+        return torch.empty(self.shape, dtype=self.values.dtype).index_copy_(0, order, matrix[: self.shape[0], : self.shape[1]])
 
     def _operands(self) -> tuple[int, tuple[int, ...]]:
-        return len(self.starts) - 1, (self.starts.data_ptr(), self.steps.data_ptr(), self.values.data_ptr())
+        arrays = self.starts, self.steps, self.values, self.rows
+        return len(self.starts) - 1, tuple(array.data_ptr() for array in arrays)

@@ -32,7 +32,7 @@ class Stack:
             return self.packed.multiply(x)
         made_of, parts = self._last
         if made_of() is not x:
-            parts = self.packed.multiply(x).split(self.heights, -1)
+            parts = self.packed.multiply(x).split_with_sizes(self.heights, -1)
             self._last = (weakref.ref(x), parts)
         if place == len(parts) - 1:
             self._last = (lambda: None, ())  # holds no memory between forward passes
