@@ -107,3 +107,18 @@ def test_an_extra_is_missing_when_one_of_its_packages_is(monkeypatch):
 
 def test_cores_are_counted():
     assert int(cores().found.split()[0]) >= 1
+
+
+def test_the_path_of_the_kernels_is_named(monkeypatch):
+    from fewer.cli.doctor import kernels
+    from fewer.kernels.dispatch import cpu_path
+
+    try:
+        for path, ok in (("portable", True), ("reference", False), ("fast", False)):
+            monkeypatch.setenv("FEWER_KERNELS", path)
+            cpu_path.cache_clear()
+            check = kernels()
+            assert (check.ok, bool(check.todo)) == (ok, not ok)
+            assert path in check.found or path == "reference"
+    finally:
+        cpu_path.cache_clear()

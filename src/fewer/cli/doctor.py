@@ -59,6 +59,7 @@ def examine() -> Iterator[Check]:
     yield torch
     yield from extras()
     if torch.ok:
+        yield kernels()
         yield from folders()
 
 
@@ -106,6 +107,26 @@ def is_installed(distribution: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
+
+
+def kernels() -> Check:
+    """The paths that kernels take. Compiles those of the CPU, which are kept, so that no one has to wait for them later."""
+    import torch
+
+    from fewer.errors import FewerError
+    from fewer.kernels.dispatch import cpu_path, gpu_path
+
+    try:
+        cpu, gpu = cpu_path(), f"; {gpu_path()} on the GPU" if torch.cuda.is_available() else ""
+    except FewerError as error:
+        return Check("kernels", False, str(error), "Correct or unset the variable.", True)
+    if cpu == "reference":
+        return Check("kernels", False, "torch references on the CPU", f"{pip()} numba, and unset FEWER_KERNELS.")
+    from fewer.kernels.cpu.table import FILES, kernel
+
+    for form in FILES:
+        kernel(form, cpu)
+    return Check("kernels", True, f"{cpu} on the CPU, {len(FILES)} compiled{gpu}")
 
 
 def pip() -> str:

@@ -4,9 +4,11 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+FILES = {"dense": "dense", "2:4": "two_four", "bitmask": "bitmask", "sliced": "sliced", "strips": "strips"}
+"""Form -> the file of its kernel."""
+
 
 @cache
 def kernel(form: str, path: str) -> Any:
     """The compiled product of a form ("2:4", "bitmask", ...) on a path ("avx512", "portable")."""
-    name = {"2:4": "two_four"}.get(form, form)
-    return getattr(import_module(f"fewer.kernels.cpu.{name}"), path)()
+    return getattr(import_module(f"fewer.kernels.cpu.{FILES[form]}"), path)()
