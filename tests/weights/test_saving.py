@@ -49,6 +49,11 @@ def test_the_record_says_how_it_was_made(tmp_path):
     assert record["environment"]["versions"]["torch"]
 
 
+def test_everyone_may_read_what_was_saved(tmp_path):
+    folder = save(prune(llama(), "magnitude"), tmp_path / "out")
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
+
+
 def test_a_model_that_was_never_pruned_is_saved_without_selections(tmp_path):
     assert [p.name for p in save(mlp(), tmp_path / "out").iterdir()] == ["model.safetensors"]
 

@@ -42,6 +42,8 @@ def save(model: nn.Module, folder: str | Path, tokenizer: Any = None, overwrite:
     try:
         _write(model, made, tokenizer, compress)
         made.chmod(0o755)
+        for file in filter(Path.is_file, made.rglob("*")):
+            file.chmod(0o644)  # safetensors writes for its owner alone
         _swap(made, folder)
     except OSError as error:
         raise ModelError(f"{folder} was not written: {error.strerror or error}. Nothing was left behind.") from None
