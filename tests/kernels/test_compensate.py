@@ -90,7 +90,7 @@ def test_the_forced_path_is_the_one_that_runs(monkeypatch):
     monkeypatch.setenv("FEWER_KERNELS", "reference")
     ran = []
     monkeypatch.setattr("fewer.kernels.cpu.compensate.reference", lambda *args: ran.append("reference"))
-    monkeypatch.setattr("fewer.kernels.cpu.compensate._portable", lambda: lambda *args: ran.append("portable"))
+    monkeypatch.setattr("fewer.kernels.cpu.sweep.sweep", lambda *args: ran.append("portable"))
     compensate(*problem(4, 6, 0.5, 1), 0, 6)
     cpu_path.cache_clear()
     monkeypatch.setenv("FEWER_KERNELS", "portable")

@@ -1,9 +1,5 @@
 """The optimal-brain-surgeon sweep: remove weights column by column, let those to the right make up for them."""
 
-from functools import cache
-from typing import Any
-
-import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -31,7 +27,9 @@ def compensate(
     if cpu_path() == "reference" or weights.device.type != "cpu":
         reference(weights, errors, kept, factor, start, stop)
         return
-    _portable()(weights.numpy(), errors.numpy(), kept.numpy(), factor.contiguous().numpy(), start, stop)
+    from fewer.kernels.cpu.sweep import sweep
+
+    sweep(weights, errors, kept, factor.contiguous(), start, stop)
 
 
 def reference(weights: Tensor, errors: Tensor, kept: Tensor, factor: Tensor, start: int, stop: int) -> None:
@@ -41,25 +39,3 @@ def reference(weights: Tensor, errors: Tensor, kept: Tensor, factor: Tensor, sta
         errors[:, c] = removed
         weights[:, c + 1 :] -= removed[:, None] * factor[c, c + 1 :]
         weights[:, c] *= kept[:, c]
-
-
-@cache
-def _portable() -> Any:
-    import numba
-
-    @numba.njit("void(f4[:,::1], f4[:,::1], b1[:,::1], f4[:,::1], i8, i8)", parallel=True, fastmath=True, cache=True)
-    def sweep(weights, errors, kept, factor, start, stop):  # pragma: no cover - compiled
-        width = weights.shape[1]
-        for r in numba.prange(weights.shape[0]):
-            row = weights[r]
-            for c in range(start, stop):
-                if kept[r, c]:
-                    errors[r, c] = np.float32(0)
-                    continue
-                e = row[c] / factor[c, c]
-                errors[r, c] = e
-                row[c] = np.float32(0)
-                for j in range(c + 1, width):
-                    row[j] -= e * factor[c, j]
-
-    return sweep

@@ -103,6 +103,12 @@ def spread(_context, address):
 
 
 @intrinsic
+def fill(_context, value):
+    """One float32 in all lanes."""
+    return floats(types.float32), lambda _c, b, _s, a: _spread(b, a[0], _FLOATS)
+
+
+@intrinsic
 def fma(_context, a, b, c):
     """a * b + c."""
 

@@ -54,8 +54,7 @@ class Work:
 
     def __init__(self, kernel: Any, units: int, width: int, rows: int, half: bool, *operands: int):
         """`kernel`: a numba cfunc; `units`: pieces of work, such as rows; `half`: are the values bfloat16?"""
-        self._kernel, self._alone = kernel, kernel.ctypes
-        self._address, self._units, self._steps = kernel.address, units, (4 * width, 4 * rows)
+        self._kernel, self._units, self._steps = kernel, units, (4 * width, 4 * rows)
         self._rest = (int(half), *operands)
         self._jobs: dict[tuple[int, int], bytes] = {}  # by batch and threads: all but where inputs and results are
 
@@ -65,10 +64,7 @@ class Work:
         made = self._jobs.get((batch, threads)) or self._job(batch, threads)
         job = _Job.from_buffer_copy(made)
         job[_X], job[_Y] = x, y
-        if threads > 1 and (parallel := _parallel()) is not None:
-            parallel(self._address, job, threads, 0)
-        else:
-            self._alone(ctypes.addressof(job))
+        _start(self._kernel, job, threads)
 
     def _job(self, batch: int, threads: int) -> bytes:
         x_step, y_step = self._steps
@@ -77,6 +73,20 @@ class Work:
         if len(self._jobs) < _KNOWN:
             self._jobs[batch, threads] = made
         return made
+
+
+def run(kernel: Any, units: int, *operands: int) -> None:
+    """Call any kernel once: `units` pieces of work, and what it finds from `OPERANDS` on."""
+    threads = get_num_threads()
+    job = _Job(0, units, max(1, units // _FEWEST), threads.bit_length(), 0, 0, 0, 0, 0, 0, *operands)
+    _start(kernel, job, threads)
+
+
+def _start(kernel: Any, job: Any, threads: int) -> None:
+    if threads > 1 and (parallel := _parallel()) is not None:
+        parallel(kernel.address, job, threads, 0)
+    else:
+        kernel.ctypes(ctypes.addressof(job))
 
 
 @cache
