@@ -28,7 +28,7 @@ class NodeSubnetwork:
 
     @torch.no_grad()
     def cut(self, parent: nn.Module) -> Cut:
-        """Dense slices W[kept here][:, kept before]: a smaller network, with all its weights."""
+        """Dense slices, rows kept here by columns kept before: a smaller network, with all its weights."""
         chain_of(parent)
         parts: dict[str, nn.Module] = {}
         before: Tensor | None = None
