@@ -116,7 +116,7 @@ def prune(
     if compress:
         print(f'saved to {folder}: {size} without zeros; fewer.load("{folder}") reads it')
     else:
-        print(f"saved to {folder}: {size} with the zeros in them, and a dense kernel is as slow; --compress leaves them out")
+        print(f"saved to {folder}: {size} with the zeros in them: --compress leaves them out, `fewer accelerate` skips them")
 
 
 def _load(model: str, kind: str) -> tuple[Any, Any]:
