@@ -1,9 +1,8 @@
 """Products of one vector with a sparse matrix beside torch's dense product, and beside the best dense one at hand."""
 
-import copy
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from itertools import cycle
 
 import torch
 from torch import Tensor
@@ -15,8 +14,7 @@ from fewer.kernels.dispatch import cpu_path
 from fewer.kernels.forms import Packed, pack, settle
 from fewer.measure.bandwidth import read_bandwidth
 from fewer.measure.benchmark import Benchmark, Point
-from fewer.measure.cache import last_cache_bytes
-from fewer.measure.latency import interleaved, ratio
+from fewer.measure.latency import Rotation, interleaved, ratio
 
 SHAPES = ((4096, 4096), (576, 1536), (1536, 576))
 """(in, out)."""
@@ -33,49 +31,36 @@ def matrix(width: int, height: int, kind: str, seed: int) -> Tensor:
     return weights * select(noise(weights.shape, seed), Unstructured(), kept).mask
 
 
-class Turns:
-    """Goes through many matrices, some at a time, so that none is in the cache when its turn comes again."""
-
-    def __init__(self, matrices: list, at_once: int, multiply: Callable[[object], object]):
-        self._matrices, self._at_once, self._multiply, self._next = matrices, at_once, multiply, 0
-
-    def __call__(self) -> None:
-        for _ in range(self._at_once):
-            self._multiply(self._matrices[self._next])
-            self._next = (self._next + 1) % len(self._matrices)
-
-
 def points(name: str, kind: str, best_peer: bool) -> Iterator[Point]:
     """One point a shape; with `best_peer` the peer is the fastest of torch, numpy and our own dense kernel."""
     for width, height in SHAPES:
-        forms = ("2:4",) if kind == "2:4" else ("bitmask", "sliced")
-        # Enough copies that the smallest of all forms exceeds the cache by half between two uses.
-        share = 0.53 if kind == "2:4" else 1.03 - int(kind) / 100
-        copies = 1 + int(1.5 * last_cache_bytes() / (share * 4 * width * height))
         with torch.inference_mode():
-            yield _point(name, kind, forms, width, height, copies, best_peer)
+            yield _point(name, kind, width, height, best_peer)
 
 
-def _point(name: str, kind: str, forms: tuple[str, ...], width: int, height: int, copies: int, best_peer: bool) -> Point:
+def _point(name: str, kind: str, width: int, height: int, best_peer: bool) -> Point:
+    forms = ("2:4",) if kind == "2:4" else ("bitmask", "sliced")
     x = torch.randn(1, width, generator=torch.Generator().manual_seed(0))
     first = matrix(width, height, kind, 0)
     at_once = max(1, ONE_TURN // first.nbytes)
-    dense_copies = 1 + int(1.5 * last_cache_bytes() / first.nbytes)
-    dense = copied(first, dense_copies)
-    packed: dict[str, list[Packed]] = {form: copied(pack(first, form), copies) for form in forms}
-    for of in packed.values():
-        settle(of)
-    runs: dict[str, Callable[[], object]] = {form: Turns(of, at_once, lambda p: p.multiply(x)) for form, of in packed.items()}
-    runs["torch"] = Turns(dense, at_once, lambda w: linear(x, w))
+    dense = Rotation(first, first.nbytes)
+    packed = {form: _settled(pack(first, form)) for form in forms}
+
+    def turn(cold: Iterator, multiply: Callable) -> Callable[[], None]:
+        def run() -> None:
+            for _ in range(at_once):
+                multiply(next(cold))
+
+        return run
+
+    runs = {form: turn(of, lambda p: p.multiply(x)) for form, of in packed.items()}
+    runs["torch"] = turn(dense, lambda w: linear(x, w))
     if best_peer:
-        own = [pack(w, "dense") for w in dense]
-        runs["our dense kernel"] = Turns(own, at_once, lambda p: p.multiply(x))
+        runs["our dense kernel"] = turn(cycle([pack(w, "dense") for w in dense.copies]), lambda p: p.multiply(x))
     timed = interleaved(runs, ROUNDS)
     if best_peer:  # by itself: numpy's threads go on spinning and would slow whoever comes next
         vector = x[0].numpy()
-        timed["numpy"] = interleaved({"numpy": Turns([w.numpy() for w in dense], at_once, lambda w: w @ vector)}, ROUNDS)[
-            "numpy"
-        ]
+        timed |= interleaved({"numpy": turn(cycle([w.numpy() for w in dense.copies]), lambda w: w @ vector)}, ROUNDS)
     form = min(forms, key=lambda name: timed[name].median)
     peers = [peer for peer in timed if peer not in forms]
     peer = min(peers, key=lambda name: timed[name].median)
@@ -91,16 +76,18 @@ def _point(name: str, kind: str, forms: tuple[str, ...], width: int, height: int
         found.mean,
         found.low,
         found.high,
-        quality_ours=_error(packed[form][0].multiply(x)[0], exact),
+        quality_ours=_error(packed[form].copies[0].multiply(x)[0], exact),
         quality_peer=_error(linear(x, first)[0], exact),
-        limit_share=packed[form][0].nbytes / seconds / read_bandwidth(),
-        limit=f"memory bandwidth; the form has {packed[form][0].nbytes / first.nbytes:.2f} of the dense bytes",
+        limit_share=packed[form].copies[0].nbytes / seconds / read_bandwidth(),
+        limit=f"memory bandwidth; the form has {packed[form].copies[0].nbytes / first.nbytes:.2f} of the dense bytes",
     )
 
 
-def copied(first: Any, count: int) -> list:
-    """Independent copies, the first being the original."""
-    return [first, *(copy.deepcopy(first) for _ in range(count - 1))]
+def _settled(packed: Packed) -> Rotation[Packed]:
+    """Cold copies, laid out as `accelerate` lays them out."""
+    cold = Rotation(packed, packed.nbytes)
+    settle(cold.copies)
+    return cold
 
 
 def _error(product: Tensor, exact: Tensor) -> float:

@@ -48,6 +48,12 @@ def _load(builder: Any, address: Any, kind: ir.Type) -> Any:
     return builder.load(_at(builder, address, kind), align=1)
 
 
+def _widened(builder: Any, address: Any) -> Any:
+    """Sixteen bfloat16 as float32, whose upper halves they are."""
+    half = _load(builder, address, ir.VectorType(ir.IntType(16), WIDTH))
+    return builder.bitcast(builder.shl(builder.zext(half, _INTS), _constant(_INTS, [16] * WIDTH)), _FLOATS)
+
+
 def _constant(kind: ir.VectorType, lanes: Any) -> Any:
     return ir.Constant(kind, list(lanes))
 
@@ -78,12 +84,7 @@ def load(_context, address):
 @intrinsic
 def load_half(_context, address):
     """Sixteen bfloat16, widened: they are the upper halves of float32."""
-
-    def generate(_c, builder, _s, arguments):
-        half = _load(builder, arguments[0], ir.VectorType(ir.IntType(16), WIDTH))
-        return builder.bitcast(builder.shl(builder.zext(half, _INTS), _constant(_INTS, [16] * WIDTH)), _FLOATS)
-
-    return floats(types.int64), generate
+    return floats(types.int64), lambda _c, b, _s, a: _widened(b, a[0])
 
 
 @intrinsic
@@ -152,12 +153,7 @@ def expand(_context, address, mask):
 @intrinsic
 def expand_half(_context, address, mask):
     """As `expand`, of bfloat16."""
-
-    def widened(builder: Any, address: Any) -> Any:
-        half = _load(builder, address, ir.VectorType(ir.IntType(16), WIDTH))
-        return builder.bitcast(builder.shl(builder.zext(half, _INTS), _constant(_INTS, [16] * WIDTH)), _FLOATS)
-
-    return floats(types.int64, types.uint16), _expansion(widened)
+    return floats(types.int64, types.uint16), _expansion(_widened)
 
 
 def _expansion(read: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +14,7 @@ from fewer.core.topk import keep_largest
 from fewer.errors import MethodError, PatternError
 from fewer.kernels.cpu.swap import Guard, swap
 from fewer.weights.gradients import Gradient
+from fewer.weights.layers import matches
 from fewer.weights.methods.wanda import Wanda
 from fewer.weights.pruner import Pruner
 from fewer.weights.seen import Hessian, Moments, Seen, together
@@ -124,7 +124,7 @@ class DSnoT(Pruner):
 
     def refines(self, layer: str) -> bool:
         """Whether the mask of the layer of this name is refined."""
-        return _named(layer, self.include) and not _named(layer, self.exclude)
+        return matches(layer, self.include) and not matches(layer, self.exclude)
 
     @staticmethod
     def _guard(weight: Tensor, mask: Tensor, seen: Any) -> Guard:
@@ -174,7 +174,3 @@ class RandomSwaps(DSnoT):
 def _gap(shift: Float[Tensor, "out in"], mask: Bool[Tensor, "out in"]) -> Float[Tensor, " out"]:
     """(dense - sparse) mean output of every row."""
     return (shift * ~mask).sum(1).double()
-
-
-def _named(layer: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(layer, pattern) for pattern in patterns)
