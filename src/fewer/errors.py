@@ -63,3 +63,15 @@ class SearchError(FewerError):
 
 class KernelError(FewerError):
     """A matrix that a kernel's form cannot hold."""
+
+
+class VectorError(FewerError):
+    """Sparse vectors that no index can hold, or a query that none can answer."""
+
+
+class RetrievalError(FewerError):
+    """An index, a search or a run that was asked for what it does not have."""
+
+
+class IndexFileError(FewerError):
+    """An index on disk that is damaged, locked, or of another version."""

@@ -1,0 +1,1 @@
+"""Indexes over sparse vectors: one interface, several ways to be fast."""
