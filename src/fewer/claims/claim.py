@@ -50,6 +50,8 @@ class Claim:
     """Random arm -> the arm whose twin it is, where that is not `random`."""
     judge: Callable[[Results, Judgement], Judgement] | None = None
     """Given what the rule says, the last word, where a claim is about more than the numbers of its rows."""
+    versus: Callable[[Results, str, str, float], Interval] | None = None
+    """The effect of an arm against another at a budget, where it varies with something other than seeds."""
 
     def setting(self, scale: str) -> Setting:
         """Raises MethodError for a scale that this claim does not have."""
@@ -128,7 +130,9 @@ def reproduce(
         judgement = claim.judge(results, judgement)
     at = claim.at(setting)
     effect = {
-        f"vs_{against}": results.versus(claim.method, arm, at, results.primary)
+        f"vs_{against}": claim.versus(results, claim.method, arm, at)
+        if claim.versus
+        else results.versus(claim.method, arm, at, results.primary)
         for against, arm in (("dense", claim.dense), ("random", claim.random))
         if arm in results.arms
     }

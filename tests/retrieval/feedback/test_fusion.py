@@ -93,6 +93,18 @@ def test_the_two_lists_may_change_places(lists: list[tuple[dict, dict]]) -> None
         assert a == pytest.approx(b, abs=1e-12)
 
 
+@settings(deadline=None)
+@given(pairs)
+def test_few_documents_of_many_fuse_as_many_of_few(lists: list[tuple[dict, dict]]) -> None:
+    near, far = (
+        Interpolation(0.3).fuse(
+            *(ranking([{d * step: s for d, s in row.items()} for row in side]) for side in zip(*lists, strict=True)), 30
+        )
+        for step in (1, 1000)
+    )
+    assert as_dicts(far) == [{d * 1000: s for d, s in row.items()} for row in as_dicts(near)]
+
+
 def test_min_max_sums_equal_those_of_ranx() -> None:
     ranx = pytest.importorskip("ranx")
     generator = np.random.default_rng(0)

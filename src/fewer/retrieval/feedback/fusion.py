@@ -142,6 +142,27 @@ def _joined(first: Ranking, second: Ranking) -> tuple[np.ndarray, tuple[tuple[np
     """The documents of either list (-1 in gaps); for each list its scores of them (0 where absent), and where it has them."""
     if len(first.documents) != len(second.documents):
         raise RetrievalError(f"only lists of the same queries can be fused: {len(first.documents)}, {len(second.documents)}.")
+    width, highest = (
+        first.documents.shape[1] + second.documents.shape[1],
+        max(one.documents.max(initial=-1) for one in (first, second)),
+    )
+    return _scattered(first, second, highest + 1) if highest < 2 * width else _merged(first, second)
+
+
+def _scattered(first: Ranking, second: Ranking, count: int) -> tuple[np.ndarray, tuple[tuple[np.ndarray, np.ndarray], ...]]:
+    """By a column for every document: quick where the lists hold most of them."""
+    columns = []
+    for given in (first, second):
+        scores, found = np.zeros((len(given.documents), count + 1)), np.zeros((len(given.documents), count + 1), bool)
+        np.put_along_axis(scores, given.documents, given.scores, axis=1)  # -1 is the last column, which is cut off
+        np.put_along_axis(found, given.documents, True, axis=1)
+        columns.append((scores[:, :-1], found[:, :-1]))
+    either = columns[0][1] | columns[1][1]
+    return np.where(either, np.arange(count), -1), tuple(columns)
+
+
+def _merged(first: Ranking, second: Ranking) -> tuple[np.ndarray, tuple[tuple[np.ndarray, np.ndarray], ...]]:
+    """By sorting document numbers."""
     documents = np.concatenate([first.documents, second.documents], axis=1)
     belongs = np.concatenate([np.zeros(first.documents.shape, bool), np.ones(second.documents.shape, bool)], axis=1)
     scores = np.concatenate([first.scores, second.scores], axis=1)

@@ -34,7 +34,11 @@ class Ranking(NamedTuple):
         if not np.isfinite(scores[there]).all():
             query = np.flatnonzero((there & ~np.isfinite(scores)).any(axis=1))[0]
             raise RetrievalError(f"a score of query {query} is not finite: nothing can be ranked by it.")
-        order = np.lexsort((documents, np.where(there, -scores, np.inf)), axis=1)[:, :depth]
+        key = np.where(there, -scores, np.inf)
+        if (documents[:, 1:] >= documents[:, :-1]).all():  # as where all documents are scored: half the time
+            order = np.argsort(key, axis=1, kind="stable")[:, :depth]
+        else:
+            order = np.lexsort((documents, key), axis=1)[:, :depth]
         documents = np.take_along_axis(documents, order, axis=1).astype(np.int64)
         chosen = np.take_along_axis(scores, order, axis=1).astype(np.float64)
         return cls(documents, np.where(documents >= 0, chosen, 0.0))

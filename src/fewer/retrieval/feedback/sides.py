@@ -18,7 +18,6 @@ class Sides:
     """One collection, its judged queries in an order of their own."""
 
     name: str
-    about: str
     documents: Float32[np.ndarray, "documents width"]
     """Of length 1."""
     queries: Float32[np.ndarray, "queries width"]
@@ -47,12 +46,18 @@ def prepare(name: str, width: int, limit: int, k1: float = 1.2, b: float = 0.75)
     documents, moved = _latent(texts, asked, bm25.tokens, width)
     return Sides(
         name=name,
-        about=f"{name} ({len(texts):,} documents, {len(queries)} judged queries, {collection.source})",
         documents=documents,
         queries=moved,
         sparse=(wanted.to_scipy() @ impacts.T).toarray().astype(np.float64),
         judgements=Judgements([q.id for q in queries], [d.id for d in collection.documents], collection.judgements),
     )
+
+
+def about(name: str, limit: int) -> str:
+    """What `prepare` takes of a collection, in words."""
+    collection = load(name)
+    queries = len(_some(collection, limit))
+    return f"{name} ({len(collection.documents):,} documents, {queries} judged queries, {collection.source})"
 
 
 def _some(collection: Collection, limit: int) -> list[Query]:

@@ -17,8 +17,9 @@ from fewer.retrieval.feedback.arms import Fusion, InterpolatedFeedback, Permuted
 from fewer.retrieval.feedback.fusion import Interpolation
 from fewer.retrieval.feedback.prf_interpolation import interpolated_feedback
 from fewer.retrieval.feedback.ranking import Ranking
-from fewer.retrieval.feedback.sides import Sides, prepare
+from fewer.retrieval.feedback.sides import Sides, about, prepare
 from fewer.retrieval.feedback.vectors import DenseDocuments
+from fewer.retrieval.lexical.tokens import Tokens
 
 MEASURES = ("map", "ndcg@10", "recall@100")
 WEIGHTS = tuple(i / 10 for i in range(1, 10))
@@ -52,11 +53,9 @@ class FeedbackTask(Task):
 
     @property
     def data(self) -> str:
-        from fewer.retrieval.lexical.tokens import Tokens
-
         stems = f"{language} stems" if (language := Tokens().stemmer) else "words that are not stemmed"
-        about = "; ".join(prepare(name, self.width, self.limit).about for name in self.collections)
-        return f"{about}; dense: SVD of log tf-idf to {self.width} dimensions, sparse: BM25 (1.2, .75), both of {stems}"
+        given = "; ".join(about(name, self.limit) for name in self.collections)
+        return f"{given}; dense: SVD of log tf-idf to {self.width} dimensions, sparse: BM25 (1.2, .75), both of {stems}"
 
     def depends_on_seed(self, method: Method) -> bool:
         chosen = isinstance(method, Fusion | InterpolatedFeedback) and _interpolates(method) and method.weight is None
