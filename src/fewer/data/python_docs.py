@@ -104,13 +104,14 @@ def docstrings() -> tuple[Docstring, ...]:
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root)
         if _SKIPPED.isdisjoint(place.parts):
-            found += _in_module(path, place)
+            found += docstrings_of(path, place)
     if not found:
         raise DataError(f"python-docstrings: this Python has no library sources in {root}. Use one that has, or python-topics.")
     return tuple(sorted(found, key=lambda doc: doc.name))
 
 
-def _in_module(path: Path, place: Path) -> Iterator[Docstring]:
+def docstrings_of(path: Path, place: Path) -> Iterator[Docstring]:
+    """The docstrings of one source file; `place` is its path below the folder that modules are imported from."""
     parts = place.with_suffix("").parts
     module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
     try:

@@ -1,0 +1,1 @@
+"""Collections to measure search on: documents and queries as sparse vectors, real and made up."""

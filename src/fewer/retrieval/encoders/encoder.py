@@ -1,0 +1,22 @@
+"""What every encoder of sparse vectors does."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from fewer.retrieval.vectors import SparseVectors
+
+
+class Encoder(Protocol):
+    """Turns texts into non-negative sparse vectors whose components are terms."""
+
+    name: str
+    dimension: int
+
+    def encode(self, texts: Sequence[str], queries: bool = False) -> SparseVectors:
+        """One row a text, in order; `queries`: how a question is encoded, where that differs. A text may come to an empty row."""
+
+    def term(self, component: int) -> str:
+        """The word or piece of a word that a component stands for."""
+
+    def fingerprint(self, queries: bool) -> str:
+        """A hash of all that decides the vector of a text: weights, vocabulary, options. Equal ones make equal vectors."""
