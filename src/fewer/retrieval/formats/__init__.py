@@ -1,0 +1,1 @@
+"""Other people's files: vectors, runs, judgements and collections, read and written."""
