@@ -2,8 +2,9 @@
 
 import sys
 
-import fewer.retrieval.store.store as module
 from small_store import add
+
+import fewer.retrieval.store.store as module
 
 
 def main(folder, what, first):
