@@ -130,7 +130,7 @@ def shared(limit: int = 300) -> FeedbackTask:
     """What this machine has."""
     found = collections()
     embedded = found == ("python-docstrings",)
-    return FeedbackTask(collections=found, limit=min(limit, 100) if embedded else limit)
+    return FeedbackTask(collections=found, limit=min(limit, 60) if embedded else limit)
 
 
 def paper() -> FeedbackTask:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fewer.errors import VectorError
+from fewer.retrieval.lexical.variants import gain, idf
 from fewer.retrieval.vectors import SparseVectors
 
 _ROWS_AT_ONCE = 512  # terms whose companions are counted together: bounds the memory of long texts
@@ -114,13 +115,12 @@ def _counts(texts: Sequence[Sequence[str]], place: dict[str, int]) -> Any:
 
 
 def _impacts(counts: Any, k1: float, b: float) -> Any:
-    """BM25 as it is usually written: log(1 + (n - df + .5) / (df + .5)) * tf / (tf + k1 (1 - b + b length / mean length))."""
-    holders = np.bincount(counts.indices, minlength=counts.shape[1])
-    rarity = np.log1p((counts.shape[0] - holders + 0.5) / (holders + 0.5))
     lengths = np.asarray(counts.sum(axis=1)).ravel()
-    damping = k1 * (1 - b + b * lengths / lengths.mean())
+    holders = np.bincount(counts.indices, minlength=counts.shape[1])
     impacts = counts.copy()
-    impacts.data = rarity[counts.indices] * counts.data / (counts.data + damping[_rows(counts)])
+    impacts.data = idf("lucene", holders, counts.shape[0])[counts.indices] * gain(
+        "lucene", counts.data, (lengths / lengths.mean())[_rows(counts)], k1, b, 0.0
+    )
     return impacts
 
 

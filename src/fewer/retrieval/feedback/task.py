@@ -36,7 +36,8 @@ class FeedbackTask(Task):
     """Dense queries learn from documents; every list holds all documents, so that none is cut.
 
     A seed divides the queries into halves (a weight that is to be chosen is chosen on each half by MAP, for the other) and
-    draws what is random. Detail: `items`, measure -> the values of the queries.
+    draws what is random. Costs: whole searches a query, and what feedback (with its search)
+    and fusion take a query beyond the first lists. Detail: `items`, measure -> the values of the queries.
     """
 
     name: str = "feedback"
@@ -57,6 +58,10 @@ class FeedbackTask(Task):
         given = "; ".join(about(name, self.limit) for name in self.collections)
         return f"{given}; dense: SVD of log tf-idf to {self.width} dimensions, sparse: BM25 (1.2, .75), both of {stems}"
 
+    def configuration(self) -> dict[str, Any]:
+        """With the stemmer, which depends on what is installed."""
+        return {**super().configuration(), "stemmer": Tokens().stemmer}
+
     def depends_on_seed(self, method: Method) -> bool:
         chosen = isinstance(method, Fusion | InterpolatedFeedback) and _interpolates(method) and method.weight is None
         return method.seeded or chosen
@@ -71,45 +76,45 @@ class FeedbackTask(Task):
         seconds, searches = 0.0, 0
         for name in self.collections:
             sides = prepare(name, self.width, self.limit)
-            searches += len(sides.queries)
-            began = time.perf_counter()
-            _run(sides, method, depth, 0.5, seed)
-            seconds += time.perf_counter() - began
-            judged, weights[name] = self._judged(sides, method, depth, seed)
+            judged, took, chosen = self._judged(sides, method, depth, seed)
             items |= {f"{m}:{name}": values for m, values in judged.items()}
+            weights |= {f"weight:{name}": chosen} if chosen else {}
+            seconds, searches = seconds + took, searches + len(sides.queries)
         whole = {m: np.concatenate([items[f"{m}:{name}"] for name in self.collections]) for m in MEASURES}
         apart = items if len(self.collections) > 1 else {}
         return Measurement(
             quality={m: float(values.mean()) for m, values in {**whole, **apart}.items()},
-            cost={"latency_ms": 1000 * seconds / searches, **_searches(method)},
+            cost={**_searches(method), "feedback_ms": 1000 * seconds / searches},
             detail={
                 "items": {m: np.round(values, 5).tolist() for m, values in items.items()},
-                "facts": {f"weight:{name}": float(np.mean(chosen)) for name, chosen in weights.items() if chosen},
+                "facts": {name: float(np.mean(chosen)) for name, chosen in weights.items()},
             },
         )
 
-    def _judged(self, sides: Sides, method: Method, depth: int, seed: int) -> tuple[Judged, list[float]]:
-        """Every query's values, and the weights that were used on either half."""
+    def _judged(self, sides: Sides, method: Method, depth: int, seed: int) -> tuple[Judged, float, list[float]]:
+        """Every query's values, the seconds that answering took, and the weights that were used on either half."""
         if not _interpolates(method):
-            return _values(sides, method, depth, 0.0, seed), []
+            return *_values(sides, method, depth, 0.0, seed), []
         if method.weight is not None:  # type: ignore[attr-defined]
-            return _values(sides, method, depth, method.weight, seed), [method.weight]  # type: ignore[attr-defined]
+            return *_values(sides, method, depth, method.weight, seed), [method.weight]  # type: ignore[attr-defined]
         halves = np.random.default_rng([seed, 7]).permutation(len(sides.queries)) % 2
         merged = {m: np.empty(len(halves)) for m in MEASURES}
-        chosen = []
+        seconds, chosen = [], []
         for half in (0, 1):
             real = _real(method)
-            other = [_values(sides, real, depth, weight, seed)["map"][halves != half].mean() for weight in WEIGHTS]
+            other = [_values(sides, real, depth, weight, seed)[0]["map"][halves != half].mean() for weight in WEIGHTS]
             chosen.append(WEIGHTS[int(np.argmax(other))])
-            for m, values in _values(sides, method, depth, chosen[-1], seed).items():
+            judged, took = _values(sides, method, depth, chosen[-1], seed)
+            seconds.append(took)
+            for m, values in judged.items():
                 merged[m][halves == half] = values[halves == half]
-        return merged, chosen
+        return merged, float(np.mean(seconds)), chosen
 
     def sweep(self, method: Fusion | InterpolatedFeedback, budget: float) -> dict[str, dict[float, float]]:
         """MAP at every weight from 0 to 1, by collection: what choosing sees."""
         depth, weights = max(1, round(budget * POOL)), [0.0, *WEIGHTS, 1.0]
         sides = [prepare(name, self.width, self.limit) for name in self.collections]
-        return {s.name: {w: float(_values(s, method, depth, w, 0)["map"].mean()) for w in weights} for s in sides}
+        return {s.name: {w: float(_values(s, method, depth, w, 0)[0]["map"].mean()) for w in weights} for s in sides}
 
     def close(self) -> None:
         _remembered.cache_clear()
@@ -136,16 +141,25 @@ def _searches(method: Method) -> dict[str, float]:
     return {"dense_searches": 1.0 + again, "sparse_searches": float(_interpolates(method))}
 
 
-def _values(sides: Sides, method: Method, depth: int, weight: float, seed: int) -> Judged:
+def _values(sides: Sides, method: Method, depth: int, weight: float, seed: int) -> tuple[Judged, float]:
+    """Each query's values, and the seconds that answering all took, the first lists not counted."""
     if method.seeded:
-        return _judge(sides, _run(sides, method, depth, weight, seed))
+        return _timed(sides, method, depth, weight, seed)
     alike = method if isinstance(method, Search) else replace(method, weight=None)  # type: ignore[call-arg]
     return _remembered(sides, alike.with_seed(0), depth, weight)
 
 
 @lru_cache(maxsize=1024)
-def _remembered(sides: Sides, method: Method, depth: int, weight: float) -> Judged:
-    return _judge(sides, _run(sides, method, depth, weight, 0))
+def _remembered(sides: Sides, method: Method, depth: int, weight: float) -> tuple[Judged, float]:
+    return _timed(sides, method, depth, weight, 0)
+
+
+def _timed(sides: Sides, method: Method, depth: int, weight: float, seed: int) -> tuple[Judged, float]:
+    _first(sides)
+    began = time.perf_counter()
+    found = _run(sides, method, depth, weight, seed)
+    seconds = time.perf_counter() - began
+    return _judge(sides, found), seconds
 
 
 def _judge(sides: Sides, found: Ranking) -> Judged:
