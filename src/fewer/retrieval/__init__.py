@@ -4,20 +4,54 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fewer.retrieval.evaluation import difference, evaluate
+    from fewer.retrieval.expansion import Expansion
+    from fewer.retrieval.feedback.fusion import Interpolation, reciprocal_ranks
+    from fewer.retrieval.feedback.prf_interpolation import PRF
+    from fewer.retrieval.feedback.ranking import Ranking
+    from fewer.retrieval.feedback.rm3 import RM3
+    from fewer.retrieval.feedback.vector import Average, Rocchio
     from fewer.retrieval.index.index import Hits, Index
     from fewer.retrieval.store.index_file import open_index, save_index
     from fewer.retrieval.store.store import Store
     from fewer.retrieval.vectors import SparseVectors
 
 _WHERE = {
+    "PRF": "fewer.retrieval.feedback.prf_interpolation",
+    "RM3": "fewer.retrieval.feedback.rm3",
+    "Average": "fewer.retrieval.feedback.vector",
+    "Expansion": "fewer.retrieval.expansion",
     "Hits": "fewer.retrieval.index.index",
     "Index": "fewer.retrieval.index.index",
+    "Interpolation": "fewer.retrieval.feedback.fusion",
+    "Ranking": "fewer.retrieval.feedback.ranking",
+    "Rocchio": "fewer.retrieval.feedback.vector",
     "SparseVectors": "fewer.retrieval.vectors",
     "Store": "fewer.retrieval.store.store",
+    "difference": "fewer.retrieval.evaluation",
+    "evaluate": "fewer.retrieval.evaluation",
     "open_index": "fewer.retrieval.store.index_file",
+    "reciprocal_ranks": "fewer.retrieval.feedback.fusion",
     "save_index": "fewer.retrieval.store.index_file",
 }
-__all__ = ["Hits", "Index", "SparseVectors", "Store", "open_index", "save_index"]
+__all__ = [
+    "PRF",
+    "RM3",
+    "Average",
+    "Expansion",
+    "Hits",
+    "Index",
+    "Interpolation",
+    "Ranking",
+    "Rocchio",
+    "SparseVectors",
+    "Store",
+    "difference",
+    "evaluate",
+    "open_index",
+    "reciprocal_ranks",
+    "save_index",
+]
 
 
 def __getattr__(name: str) -> Any:
