@@ -1,9 +1,10 @@
 """`fewer bench`: ours beside its peers, in this process, interleaved."""
 
-import importlib.util
+import importlib
 import json as json_module
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,9 @@ from fewer.cli.options import Data, Json, use_data
 
 if TYPE_CHECKING:
     from fewer.measure.benchmark import Benchmark
+
+
+PACKAGE = "fewer_benchmarks"
 
 
 def bench(
@@ -52,19 +56,22 @@ def bench(
 
 
 def find() -> "dict[str, Benchmark]":
-    """All benchmarks by name: each file of the checkout's `benchmarks/` (or the wheel's copy) has a list BENCHMARKS."""
+    """All benchmarks by name: each file of the checkout's `benchmarks/` (or the wheel's copy) has a list BENCHMARKS.
+
+    The folder is imported as the package `fewer_benchmarks`, so that its files can import from its `peers`.
+    """
     from fewer.errors import MethodError
 
     package = Path(__file__).resolve().parents[1]
     folder = next((f for f in (package / "benchmarks", package.parents[1] / "benchmarks") if f.is_dir()), None)
     if folder is None:
         raise MethodError("this installation has no benchmarks; run `fewer bench` from a checkout of the sources.")
+    if PACKAGE not in sys.modules:
+        sys.modules[PACKAGE] = ModuleType(PACKAGE)
+        sys.modules[PACKAGE].__path__ = [str(folder)]
     found = {}
     for path in sorted(folder.glob("*.py")):
-        spec = importlib.util.spec_from_file_location(f"fewer_benchmarks_{path.stem}", path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = importlib.import_module(f"{PACKAGE}.{path.stem}")
         found.update({benchmark.name: benchmark for benchmark in module.BENCHMARKS})
     return found
 

@@ -1,7 +1,7 @@
 """A benchmark: ours beside its peer, in one process, interleaved."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fewer.errors import MeasureError
@@ -31,6 +31,8 @@ class Point:
     """Share of the physical limit (memory bandwidth or arithmetic) that ours reaches."""
     limit: str = ""
     """Which limit that is."""
+    facts: Mapping[str, float | str] = field(default_factory=dict)
+    """What else was measured or chosen, by name."""
 
     def to_dict(self) -> dict[str, Any]:
         """As `fewer bench --json` prints it."""

@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def _read(path: Path) -> SearchCollection | None:
 
 def _write(path: Path, collection: SearchCollection) -> None:
     """Beside its place, then renamed; not through memory, where a large one would be held twice."""
-    arrays: dict[str, np.ndarray] = {"name": np.array(collection.name), "dimension": np.array(collection.documents.dimension)}
+    arrays: dict[str, Any] = {"name": np.array(collection.name), "dimension": np.array(collection.documents.dimension)}
     for side in ("documents", "queries"):
         vectors: SparseVectors = getattr(collection, side)
         arrays |= {f"{side}_starts": vectors.starts, f"{side}_components": vectors.components, f"{side}_values": vectors.values}

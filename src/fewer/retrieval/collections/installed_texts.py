@@ -33,7 +33,8 @@ class InstalledTexts:
 
 
 def installed_texts(largest: int = LARGEST, queries: int = QUERIES) -> InstalledTexts:
-    """Paragraphs of the docstrings of the standard library and of every installed package, of their descriptions, and of `help()`'s topics.
+    """Paragraphs of the docstrings of the standard library and of every installed package, of the packages' descriptions, and
+    of the topics of `help()`.
 
     Sources are read, never imported. What is found depends on what is installed, and `installation()` names that.
     """

@@ -27,11 +27,11 @@ HEAVIEST, STRAYS = 30, 10
 
 
 def synthetic(documents: int, seed: int = 0, queries: int = QUERIES) -> SearchCollection:
-    """`documents` rows of about 97 terms over 2,000 topics, and queries of about 40 made from some of them; kept in the cache folder.
+    """`documents` rows of about 97 terms over 2,000 topics, and queries of about 40 made from some of them; kept in the cache.
 
     A topic is 400 of 30,000 terms, whose popularity falls with rank^-0.9. A document draws three quarters of its terms from
-    its topic and the rest by popularity; weights are log-normal (-0.7, 0.8), at most 3.5. A smaller collection is the beginning of a larger one
-    of the same seed, with the same queries (which need `ASKED` documents or all there are).
+    its topic and the rest by popularity; weights are log-normal (-0.7, 0.8), at most 3.5. A smaller collection
+    is the beginning of a larger one of the same seed, and from `ASKED` documents on all have the same queries.
     """
 
     def make() -> SearchCollection:

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,8 +58,8 @@ class Part:
 class VectorCache:
     """Rows by the hash of a text, in a folder that belongs to one fingerprint of an encoder.
 
-    Every file is written whole and named by its content, so several processes may write at once. A damaged file counts as absent;
-    its texts are encoded again.
+    Every file is written whole and named by its content, so several processes may write at once. A damaged file counts
+    as absent; its texts are encoded again.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""SPLADE (Formal et al. 2021, arXiv 2107.05720; max pooling: arXiv 2109.10086): a masked language model's logits as term weights."""
+"""SPLADE (Formal et al. 2021, arXiv 2107.05720; max pooling: arXiv 2109.10086): logits as term weights."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
