@@ -105,6 +105,7 @@ scratch: dense query, seen bits, estimates, the blocks to open, documents scored
     CHOSEN,
 ) = range(0, 8 * len(FIELDS), 8)
 _UPPER = np.uint64(33)
+_inlined = njit(forceinline=True)  # a function handed over as an argument must not outlive compilation, or nothing is cached
 AHEAD = 8
 """Documents whose lines are asked for before they are scored."""
 
@@ -243,14 +244,14 @@ def ask(job, document):
         fetch(lines + line * word(starts), lines + line * word(starts + 8))
 
 
-@njit
+@_inlined
 def score(job, document, dot):
     starts, lines, line = word(job + FORWARD_STARTS) + 8 * document, word(job + FORWARD_LINES), word(job + LINE)
     found = dot(word(job + FORM), lines + line * word(starts), lines + line * word(starts + 8), word(job + DENSE))
     return found * float_of(word(job + UNIT))
 
 
-@njit
+@_inlined
 def open_block(job, block, asked, following, documents, scores, held, scored, until, dot):
     """Scores the unseen documents of a block, of which the first `asked` have been asked for, and asks for those of the block
     that likely follows (-1: none).
@@ -297,7 +298,7 @@ def sink(queue, count, at):
     put_word(queue + 8 * at, key)
 
 
-@njit
+@_inlined
 def by_promise(job, first, count, documents, scores, held, scored, dot):
     """Opens a list's blocks from the most promising on, until none is promising enough."""
     queue, estimates, k, factor = word(job + QUEUE), word(job + ESTIMATES), word(job + K), float_of(word(job + HEAP_FACTOR))
@@ -322,7 +323,7 @@ def by_promise(job, first, count, documents, scores, held, scored, dot):
     return held, scored
 
 
-@njit
+@_inlined
 def as_stored(job, first, count, documents, scores, held, scored, dot):
     """Opens a list's promising blocks one after the other."""
     estimates, k, factor = word(job + ESTIMATES), word(job + K), float_of(word(job + HEAP_FACTOR))
@@ -341,7 +342,7 @@ def as_stored(job, first, count, documents, scores, held, scored, dot):
     return held, scored
 
 
-@njit
+@_inlined
 def at_random(job, lists, turn, documents, scores, dot):
     """The twin: the blocks of all chosen lists in random order, none skipped, until enough documents are scored."""
     queue, chosen, blocks = word(job + QUEUE), word(job + CHOSEN), word(job + LIST_BLOCKS)
@@ -363,7 +364,7 @@ def at_random(job, lists, turn, documents, scores, dot):
     return held, scored
 
 
-@njit
+@_inlined
 def refine(job, documents, scores, held, scored, dot):
     """Scores the neighbours of the documents held: once, not those of neighbours."""
     queue, neighbours, width = word(job + QUEUE), word(job + NEIGHBOURS), word(job + NKNN)
@@ -380,7 +381,7 @@ def refine(job, documents, scores, held, scored, dot):
     return held, scored
 
 
-@njit
+@_inlined
 def search(job, dot, estimate):
     """Answers the job's queries. `dot` and `estimate` are `vector` and `promise`, or their plain forms."""
     dense, k = word(job + DENSE), word(job + K)
