@@ -64,8 +64,8 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "compare":  # a package that is also called: see fewer/compare/__init__.py
-        return import_module("fewer.compare")
+    if name in ("compare", "retrieval"):  # packages; the first is also called: see fewer/compare/__init__.py
+        return import_module(f"fewer.{name}")
     if name in _WHERE:
         return getattr(import_module(_WHERE[name]), name)
     raise AttributeError(f"module 'fewer' has no attribute {name!r}")
