@@ -38,6 +38,15 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(
 
 
 def test_the_quick_start_of_the_readme_and_of_the_site_are_both_there():
-    assert {"README", "index", "concepts", "pruning", "comparisons", "data", "search", "feedback", "training", "add-a-method"} == {
-        page.stem for page in PAGES if blocks(page)
-    }
+    assert {
+        "README",
+        "index",
+        "concepts",
+        "pruning",
+        "comparisons",
+        "data",
+        "search",
+        "feedback",
+        "training",
+        "add-a-method",
+    } == {page.stem for page in PAGES if blocks(page)}
