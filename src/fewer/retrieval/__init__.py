@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from fewer.retrieval.feedback.rm3 import RM3
     from fewer.retrieval.feedback.vector import Average, Rocchio
     from fewer.retrieval.index.index import Hits, Index
+    from fewer.retrieval.shards.sharded_index import ShardedIndex
+    from fewer.retrieval.shards.sharded_store import ShardedStore
     from fewer.retrieval.store.index_file import open_index, save_index
     from fewer.retrieval.store.store import Store
     from fewer.retrieval.vectors import SparseVectors
@@ -26,6 +28,8 @@ _WHERE = {
     "Interpolation": "fewer.retrieval.feedback.fusion",
     "Ranking": "fewer.retrieval.feedback.ranking",
     "Rocchio": "fewer.retrieval.feedback.vector",
+    "ShardedIndex": "fewer.retrieval.shards.sharded_index",
+    "ShardedStore": "fewer.retrieval.shards.sharded_store",
     "SparseVectors": "fewer.retrieval.vectors",
     "Store": "fewer.retrieval.store.store",
     "difference": "fewer.retrieval.evaluation",

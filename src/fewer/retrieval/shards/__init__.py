@@ -1,0 +1,1 @@
+"""An index that outgrew one machine: parts of it as Ray actors, and how many machines it would take."""
