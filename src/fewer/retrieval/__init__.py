@@ -48,6 +48,8 @@ __all__ = [
     "Interpolation",
     "Ranking",
     "Rocchio",
+    "ShardedIndex",
+    "ShardedStore",
     "SparseVectors",
     "Store",
     "difference",
