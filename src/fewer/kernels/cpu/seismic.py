@@ -169,8 +169,8 @@ def promises(job, row, rows, first, count, low, high):
     starts, columns, codes = word(job + SUMMARY_STARTS), word(job + SUMMARY_COLUMNS), word(job + SUMMARY_CODES)
     scales = word(job + SUMMARY_SCALES) + 8 * first
     nothing = number(scales) * 0
-    for block in range(count):
-        put(estimates + 4 * block, nothing)
+    for one in range(count):
+        put(estimates + 4 * one, nothing)
     for entry in range(low, high):
         component = np.int64(place(word(job + QUERY_COMPONENTS) + 4 * entry))
         weight = number(word(job + QUERY_VALUES) + 4 * entry)
@@ -260,7 +260,7 @@ def open_block(job, block, asked, following, documents, scores, held, scored, un
     """
     starts, postings, k = word(job + BLOCK_STARTS), word(job + POSTINGS), word(job + K)
     first, last = np.int64(code(starts + 4 * block)), np.int64(code(starts + 4 * block + 4))
-    begin, end = 0, 0
+    begin, end = np.int64(0), np.int64(0)
     if following >= 0:
         begin, end = np.int64(code(starts + 4 * following)), np.int64(code(starts + 4 * following + 4))
     further = begin
