@@ -103,5 +103,5 @@ def test_weights_are_chosen_without_the_queries_they_are_used_on(monkeypatch) ->
 def test_the_paper_scale_is_put_together(monkeypatch) -> None:
     monkeypatch.setenv("FEWER_DATA", "")
     comparison = CLAIM.comparison("paper")
-    assert comparison.task.width == 200
+    assert (comparison.task.dense, comparison.task.sparse) == ("minilm", "splade-tiny")
     assert {cell.arm for cell in comparison.cells()} == set(CLAIM.arms)

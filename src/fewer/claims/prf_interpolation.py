@@ -134,8 +134,8 @@ def shared(limit: int = 300) -> FeedbackTask:
 
 
 def paper() -> FeedbackTask:
-    """The paper's TREC passages are not public as files: all queries of the larger collections here, wider vectors."""
-    return FeedbackTask(collections=collections(), width=200, limit=1000)
+    """Encoders on both sides, as in the paper; its passages and judgements cannot be had freely as files."""
+    return FeedbackTask(collections=collections(), dense="minilm", sparse="splade-tiny", limit=1000)
 
 
 def settings(budgets: Sequence[float]) -> dict[str, Setting]:

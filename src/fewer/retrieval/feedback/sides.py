@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -11,6 +12,10 @@ from fewer.data.retrieval import Collection, Query, load
 from fewer.retrieval.lexical.bm25 import BM25
 from fewer.retrieval.lexical.tokens import Tokens
 from fewer.retrieval.measures import Judgements
+from fewer.retrieval.vectors import SparseVectors
+
+Dense = Literal["lsa", "minilm"]
+Sparse = Literal["bm25", "splade-tiny"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,33 +27,33 @@ class Sides:
     """Of length 1."""
     queries: Float32[np.ndarray, "queries width"]
     sparse: Float64[np.ndarray, "queries documents"]
-    """BM25 scores of all documents."""
+    """Scores of all documents."""
     judgements: Judgements
 
 
 @lru_cache(maxsize=4)
-def prepare(name: str, width: int, limit: int, k1: float = 1.2, b: float = 0.75) -> Sides:
-    """Dense: latent semantic analysis, a truncated SVD of log tf-idf (Deerwester et al. 1990). Sparse: BM25 of the same terms.
+def prepare(name: str, width: int, limit: int, dense: Dense = "lsa", sparse: Sparse = "bm25") -> Sides:
+    """A collection under two searches.
 
     Args:
-        width: dimensions of the SVD.
+        width: dimensions of latent semantic analysis.
         limit: of the judged queries the first so many, in the order of their hashes; of documents all.
+        dense: "lsa", a truncated SVD of log tf-idf (Deerwester et al. 1990), or "minilm", a sentence encoder.
+        sparse: "bm25" (1.2, .75), or "splade-tiny", a learned encoder.
 
     Raises:
         DataError: the collection is unknown or cannot be had.
+        ModelError: likewise an encoder.
     """
     collection = load(name)
     queries = _some(collection, limit)
-    bm25 = BM25("lucene", k1, b, tokens=Tokens())
     texts, asked = [d.whole for d in collection.documents], [q.text for q in queries]
-    impacts = bm25.index(texts).encode_documents(texts).to_scipy()
-    wanted = bm25.encode_queries(asked)
-    documents, moved = _latent(texts, asked, bm25.tokens, width)
+    documents, moved = _latent(texts, asked, width) if dense == "lsa" else _encoded(texts, asked)
     return Sides(
         name=name,
         documents=documents,
         queries=moved,
-        sparse=(wanted.to_scipy() @ impacts.T).toarray().astype(np.float64),
+        sparse=_lexical(texts, asked) if sparse == "bm25" else _learned(texts, asked),
         judgements=Judgements([q.id for q in queries], [d.id for d in collection.documents], collection.judgements),
     )
 
@@ -65,12 +70,35 @@ def _some(collection: Collection, limit: int) -> list[Query]:
     return judged[:limit]
 
 
-def _latent(texts: list[str], asked: list[str], tokens: Tokens, width: int) -> tuple[np.ndarray, np.ndarray]:
+def _lexical(texts: list[str], asked: list[str]) -> np.ndarray:
+    bm25 = BM25("lucene", 1.2, 0.75).fit(texts)
+    return _products(bm25.encode_queries(asked), bm25.encode_documents(texts))
+
+
+def _learned(texts: list[str], asked: list[str]) -> np.ndarray:
+    from fewer.retrieval.encoders.splade import Splade
+
+    encoder = Splade.load()
+    return _products(encoder.encode(asked), encoder.encode(texts))
+
+
+def _products(queries: SparseVectors, documents: SparseVectors) -> np.ndarray:
+    return (queries.to_scipy() @ documents.to_scipy().T).toarray().astype(np.float64)
+
+
+def _encoded(texts: list[str], asked: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    from fewer.data.models import load_sentence_encoder
+
+    encoder = load_sentence_encoder()
+    return encoder.encode(texts).numpy(), encoder.encode(asked).numpy()
+
+
+def _latent(texts: list[str], asked: list[str], width: int) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import normalize
 
-    weights = TfidfVectorizer(analyzer=tokens, sublinear_tf=True)
+    weights = TfidfVectorizer(analyzer=Tokens(), sublinear_tf=True)
     seen = weights.fit_transform(texts)
     svd = TruncatedSVD(min(width, *(side - 1 for side in seen.shape)), algorithm="arpack", random_state=0).fit(seen)
     documents, queries = (normalize(svd.transform(rows)).astype(np.float32) for rows in (seen, weights.transform(asked)))

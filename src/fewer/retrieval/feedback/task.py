@@ -17,7 +17,7 @@ from fewer.retrieval.feedback.arms import Fusion, InterpolatedFeedback, Permuted
 from fewer.retrieval.feedback.fusion import Interpolation
 from fewer.retrieval.feedback.prf_interpolation import interpolated_feedback
 from fewer.retrieval.feedback.ranking import Ranking
-from fewer.retrieval.feedback.sides import Sides, about, prepare
+from fewer.retrieval.feedback.sides import Dense, Sides, Sparse, about, prepare
 from fewer.retrieval.feedback.vectors import DenseDocuments
 from fewer.retrieval.lexical.tokens import Tokens
 
@@ -42,8 +42,10 @@ class FeedbackTask(Task):
 
     name: str = "feedback"
     collections: tuple[str, ...] = ("cranfield", "cisi")
+    dense: Dense = "lsa"
+    sparse: Sparse = "bm25"
     width: int = 128
-    """Of the dense vectors."""
+    """Of latent semantic analysis."""
     limit: int = 300
     """Queries of a collection."""
 
@@ -54,9 +56,11 @@ class FeedbackTask(Task):
 
     @property
     def data(self) -> str:
-        stems = f"{language} stems" if (language := Tokens().stemmer) else "words that are not stemmed"
+        stems = f"{language} stems" if (language := Tokens().stemmer) else "they are"
         given = "; ".join(about(name, self.limit) for name in self.collections)
-        return f"{given}; dense: SVD of log tf-idf to {self.width} dimensions, sparse: BM25 (1.2, .75), both of {stems}"
+        dense = f"SVD of log tf-idf to {self.width} dimensions" if self.dense == "lsa" else self.dense
+        sparse = "BM25 (1.2, .75)" if self.sparse == "bm25" else self.sparse
+        return f"{given}; dense: {dense}, sparse: {sparse}; words as {stems}"
 
     def configuration(self) -> dict[str, Any]:
         """With the stemmer, which depends on what is installed."""
@@ -75,7 +79,7 @@ class FeedbackTask(Task):
         weights: dict[str, list[float]] = {}
         seconds, searches = 0.0, 0
         for name in self.collections:
-            sides = prepare(name, self.width, self.limit)
+            sides = self._sides(name)
             judged, took, chosen = self._judged(sides, method, depth, seed)
             items |= {f"{m}:{name}": values for m, values in judged.items()}
             weights |= {f"weight:{name}": chosen} if chosen else {}
@@ -113,8 +117,11 @@ class FeedbackTask(Task):
     def sweep(self, method: Fusion | InterpolatedFeedback, budget: float) -> dict[str, dict[float, float]]:
         """MAP at every weight from 0 to 1, by collection: what choosing sees."""
         depth, weights = max(1, round(budget * POOL)), [0.0, *WEIGHTS, 1.0]
-        sides = [prepare(name, self.width, self.limit) for name in self.collections]
+        sides = [self._sides(name) for name in self.collections]
         return {s.name: {w: float(_values(s, method, depth, w, 0)[0]["map"].mean()) for w in weights} for s in sides}
+
+    def _sides(self, name: str) -> Sides:
+        return prepare(name, self.width, self.limit, self.dense, self.sparse)
 
     def close(self) -> None:
         _remembered.cache_clear()
