@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
@@ -12,7 +13,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from fewer import __version__
 from fewer.errors import FewerError, ModelError, RetrievalError, VectorError
 from fewer.retrieval.texts.text_index import MEASURED, TextIndex
 from fewer.serve import schemas
@@ -54,7 +54,7 @@ def create_app(
 
     app = FastAPI(
         title="fewer search",
-        version=__version__,
+        version=version("fewer"),
         description="Search over sparse and dense vectors of texts. Paths without an index name mean the first index.",
         openapi_url="/api/openapi.json",
         docs_url=None,  # both would load their scripts from another host
@@ -80,7 +80,7 @@ def _add_own(app: FastAPI) -> None:
         """That the server answers, and what it serves."""
         return schemas.Health(
             status="ok",
-            version=__version__,
+            version=version("fewer"),
             read_only=app.state.read_only,
             indexes=[_state(name, index) for name, index in app.state.shelf.items()],
         )

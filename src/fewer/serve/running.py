@@ -45,6 +45,7 @@ def serve(
         shelf.close()
         raise RetrievalError(f"nothing can listen on {host}:{port}: it is taken, or not yours. Give another --port.") from None
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    sockets[0].listen(2048)  # who reads the address may connect at once
     shown = f"[{host}]" if ":" in host else host
     tell(f"http://{shown}:{sockets[0].getsockname()[1]}/")
     server.run(sockets)

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -221,7 +222,7 @@ class TextIndex:
             return tuple((span.term, 1.0) for span in self.encoder.spans(query or ""))
         components, values = sparse.row(0)
         order = np.argsort(-values, kind="stable")
-        return tuple((self.encoder.term(int(components[i])), float(values[i])) for i in order)
+        return tuple((self._term(int(components[i])), float(values[i])) for i in order)
 
     def _hit(self, name: str, score: float, terms: dict[str, float], lists: dict[str, dict[str, float]]) -> Hit | None:
         try:
@@ -262,7 +263,11 @@ class TextIndex:
         return Explanation(name, held.title, tuple(matches), tuple(missing))
 
     def _term(self, component: int) -> str:
-        return str(component) if self.encoder is None else self.encoder.term(component)
+        """Its word, or its number where no word has it: vectors may come from elsewhere."""
+        if self.encoder is not None:
+            with suppress(RetrievalError):
+                return self.encoder.term(component)
+        return str(component)
 
     def add(self, documents: Sequence[Document], vectors: SparseVectors | None = None) -> int:
         """Add or replace documents; they are on disk when it returns. Returns how many.
