@@ -1,12 +1,14 @@
 """ExactIndex beside scipy's matrix product."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewer.errors import FewerError, IndexFileError, RetrievalError, VectorError
-from fewer.retrieval.index.exact import ExactIndex
+from fewer.retrieval.index.exact import ExactHow, ExactIndex, Traversal
 from fewer.retrieval.vectors import SparseVectors
 
 
@@ -40,7 +42,8 @@ def test_the_best_documents_are_those_of_the_matrix_product(rows, dimension, see
     documents, queries = sparse(rows, dimension, seed, density), sparse(3, dimension, seed + 1, least=1)
     k = data.draw(st.integers(1, rows))
     alive = np.random.default_rng(seed).random(rows) < 0.7 if data.draw(st.booleans()) else None
-    hits = ExactIndex.build(documents).search(queries, k, alive=alive)
+    how = ExactHow(data.draw(st.sampled_from(get_args(Traversal))))
+    hits = ExactIndex.build(documents).search(queries, k, how, alive=alive)
     expected, scores = best(documents, queries, k, alive)
     np.testing.assert_allclose(hits.scores, scores, rtol=1e-5)
     assert ((hits.documents == -1) == (expected == -1)).all()
@@ -49,18 +52,48 @@ def test_the_best_documents_are_those_of_the_matrix_product(rows, dimension, see
         assert (mine[clear] == theirs[clear]).all()
 
 
-def test_equal_scores_come_in_the_order_of_the_documents():
+@pytest.mark.parametrize("way", get_args(Traversal))
+def test_equal_scores_come_in_the_order_of_the_documents(way):
     documents = SparseVectors.from_rows([{0: 1.0}, {0: 2.0}, {0: 1.0}, {0: 2.0}, {1: 9.0}, {0: 1.0}], 2)
-    hits = ExactIndex.build(documents).search(SparseVectors.from_rows([{0: 1.0}], 2), 4)
+    hits = ExactIndex.build(documents).search(SparseVectors.from_rows([{0: 1.0}], 2), 4, ExactHow(way))
     assert hits.documents.tolist() == [[1, 3, 0, 2]]
 
 
-def test_a_search_leaves_nothing_behind_for_the_next():
-    documents, queries = sparse(300, 30, 0), sparse(20, 30, 1, least=1)
+def zipf(rows, dimension, seed, terms):
+    """Rows of some terms, a few of which are in many rows, with values as BM25 has them: the rarer, the larger."""
+    rng = np.random.default_rng(seed)
+    share = 1 / np.arange(1, dimension + 1)
+    worth = np.log(1 + 1 / share)
+    drawn = [np.unique(rng.choice(dimension, terms, p=share / share.sum())) for _ in range(rows)]
+    return SparseVectors.from_rows([{int(t): float(worth[t] * rng.uniform(0.3, 2)) for t in row} for row in drawn], dimension)
+
+
+@pytest.mark.parametrize("k", [1, 10, 100])
+@pytest.mark.parametrize("way", [way for way in get_args(Traversal) if way != "term"])
+@pytest.mark.parametrize("deleted", [False, True])
+def test_every_way_finds_the_same_where_much_can_be_skipped(way, k, deleted):
+    documents, queries = zipf(5000, 200, 0, 20), zipf(150, 200, 1, 5)
+    alive = np.random.default_rng(2).random(5000) < 0.5 if deleted else None
     index = ExactIndex.build(documents)
-    together = index.search(queries, 5)
+    plain, skipping = (index.search(queries, k, ExactHow(by), alive=alive) for by in ("term", way))
+    np.testing.assert_allclose(plain.scores, skipping.scores, rtol=1e-6)
+    assert (plain.documents == skipping.documents).mean() > 0.999
+    assert (skipping.scored <= plain.scored).all()
+
+
+def test_bounds_leave_most_documents_unread():
+    index, queries = ExactIndex.build(zipf(5000, 200, 0, 20)), zipf(150, 200, 1, 5)
+    plain, skipping = (index.search(queries, 1, ExactHow(by)).scored.mean() for by in ("term", "bounded"))
+    assert skipping < plain / 2
+
+
+@pytest.mark.parametrize("way", get_args(Traversal))
+def test_a_search_leaves_nothing_behind_for_the_next(way):
+    documents, queries = zipf(3000, 100, 0, 20), zipf(40, 100, 1, 5)
+    index = ExactIndex.build(documents)
+    together = index.search(queries, 5, ExactHow(way))
     for number in range(len(queries)):
-        assert (index.search(queries[number : number + 1], 5).documents == together.documents[number]).all()
+        assert (index.search(queries[number : number + 1], 5, ExactHow(way)).documents == together.documents[number]).all()
 
 
 def test_threads_do_not_change_the_answer():
@@ -90,12 +123,15 @@ def test_read_only_arrays_make_the_same_index():
     assert again.bytes == index.bytes
 
 
-@pytest.mark.parametrize(("name", "change"), [("starts", 1), ("documents", 100), ("documents", -100)])
+@pytest.mark.parametrize(("name", "change"), [("starts", 1), ("documents", 100), ("documents", -100), ("peaks", None)])
 def test_arrays_that_would_be_read_beside_their_end_are_refused(name, change):
     index = ExactIndex.build(sparse(100, 30, 0))
     arrays = {key: array.copy() for key, array in index.arrays().items()}
-    arrays[name][-1] += change
-    with pytest.raises(IndexFileError, match="Build it again"):
+    if change is None:
+        arrays[name] = arrays[name][1:]
+    else:
+        arrays[name][-1] += change
+    with pytest.raises(IndexFileError, match="Build the index again"):
         ExactIndex.from_arrays(arrays, index.settings())
 
 
@@ -115,6 +151,7 @@ def test_scored_counts_the_documents_that_share_a_term():
         (RetrievalError, lambda index: index.search(SparseVectors.from_rows([{1: 1.0}], 30), 0)),
         (RetrievalError, lambda index: index.search(SparseVectors.from_rows([{1: 1.0}], 30), 1, threads=0)),
         (RetrievalError, lambda index: index.search(SparseVectors.from_rows([{1: 1.0}], 30), 1, alive=np.ones(99, bool))),
+        (RetrievalError, lambda index: ExactHow("both")),
         (RetrievalError, lambda index: ExactIndex.build(index.vectors(), levels=3)),
     ],
 )

@@ -109,7 +109,9 @@ class BM25:
             "vocabulary": list(self.vocabulary_),
             "index": None if self.index_ is None else {"kind": self.index_.kind, "settings": self.index_.settings()},
         }
-        arrays = {} if self.index_ is None else {f"index/{name}": array for name, array in self.index_.arrays().items()}
+        arrays: dict[str, Any] = (
+            {} if self.index_ is None else {f"index/{name}": array for name, array in self.index_.arrays().items()}
+        )
         buffer = io.BytesIO()
         np.savez(buffer, settings=np.frombuffer(json.dumps(settings).encode(), np.uint8), found_in=self.found_in_, **arrays)
         return write_whole(path, buffer.getvalue())

@@ -11,8 +11,64 @@ from fewer.errors import MissingExtraError, RetrievalError
 log = logging.getLogger("fewer.retrieval")
 
 STOP_WORDS = frozenset(
-    "a an and are as at be but by for from had has have he her his if in into is it its me my no not of on or our she so such "
-    "that the their them then there these they this to was we were what when which who will with would you your".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "but",
+        "by",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "he",
+        "her",
+        "his",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "me",
+        "my",
+        "no",
+        "not",
+        "of",
+        "on",
+        "or",
+        "our",
+        "she",
+        "so",
+        "such",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "to",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "which",
+        "who",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+    ]
 )
 """Words so common in English that they say nothing about a text."""
 
@@ -31,7 +87,8 @@ class Tokens:
     stop_words: frozenset[str] = STOP_WORDS
     """Left out, before stemming."""
     stemmer: str = "auto"
-    """A Snowball language such as "english"; "" for none; "auto" is English where PyStemmer is installed, else none (said once)."""
+    """A Snowball language such as "english", or "" for none; "auto" is English where PyStemmer is installed, else none (said
+    once)."""
     _terms: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
