@@ -1,5 +1,6 @@
 """A made-up collection of any size whose vectors are clustered and concentrated as learned sparse ones are."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,7 @@ def synthetic(documents: int, seed: int = 0, queries: int = QUERIES) -> SearchCo
 
 def generate(documents: int, seed: int = 0, queries: int = QUERIES) -> SearchCollection:
     """As `synthetic`, made anew: some 10 us a document."""
-    rng = np.random.default_rng([seed])
-    popularity = 1 / np.arange(1, DIMENSION + 1) ** 0.9
-    popularity /= popularity.sum()
-    # The largest of popularity^(1/u) keys: a weighted draw without replacement (Efraimidis and Spirakis 2006)
-    keys = (rng.exponential(size=DIMENSION) / popularity for _ in range(TOPICS))
-    topics = np.stack([np.argpartition(key, TOPIC_TERMS)[:TOPIC_TERMS] for key in keys]).astype(np.int32)
-    cumulative = np.cumsum(popularity)
+    topics, cumulative = _topics(seed), np.cumsum(_popularity())
     starts = np.zeros(documents + 1, np.int64)
     components = np.empty(documents * (LONGEST - 1), np.int32)
     values = np.empty(documents * (LONGEST - 1), np.float32)
@@ -58,6 +53,19 @@ def generate(documents: int, seed: int = 0, queries: int = QUERIES) -> SearchCol
     found = SparseVectors(starts, components[: starts[-1]].copy(), values[: starts[-1]].copy(), DIMENSION)
     asked = _queries(np.random.default_rng([seed, 2]), found[:ASKED], topics, cumulative, queries)
     return SearchCollection(f"{documents:,} synthetic", found, asked)
+
+
+@functools.cache
+def _topics(seed: int) -> Int32[np.ndarray, "topics terms"]:
+    """Terms of each topic, drawn by popularity without replacement: those of the smallest exponential times of arrival."""
+    rng, popularity = np.random.default_rng([seed]), _popularity()
+    keys = (rng.exponential(size=DIMENSION) / popularity for _ in range(TOPICS))
+    return np.stack([np.argpartition(key, TOPIC_TERMS)[:TOPIC_TERMS] for key in keys]).astype(np.int32)
+
+
+def _popularity() -> Float64[np.ndarray, " dimension"]:
+    weights = 1 / np.arange(1, DIMENSION + 1) ** 0.9
+    return weights / weights.sum()
 
 
 def _queries(

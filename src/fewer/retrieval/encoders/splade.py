@@ -1,6 +1,5 @@
 """SPLADE (Formal et al. 2021, arXiv 2107.05720; max pooling: arXiv 2109.10086): logits as term weights."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from fewer.data.models import Name, load_masked_lm
 from fewer.errors import VectorError
+from fewer.retrieval.encoders.fingerprint import model_hash
 from fewer.retrieval.vectors import SparseVectors
 
 if TYPE_CHECKING:
@@ -71,11 +71,7 @@ class Splade:
 
     @cached_property
     def _model_hash(self) -> str:
-        found = hashlib.sha256(repr(sorted(self.tokenizer.get_vocab().items())).encode())
-        for name, tensor in sorted({**self.model.state_dict(), "decoder": self.decoder.weight}.items()):
-            found.update(name.encode())
-            found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-        return found.hexdigest()[:32]
+        return model_hash({**self.model.state_dict(), "decoder": self.decoder.weight}, self.tokenizer.get_vocab())
 
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], queries: bool = False) -> SparseVectors:
