@@ -45,6 +45,7 @@ def test_the_quick_start_of_the_readme_and_of_the_site_are_both_there():
         "pruning",
         "comparisons",
         "data",
+        "random-search",
         "search",
         "feedback",
         "training",

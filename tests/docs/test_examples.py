@@ -59,6 +59,13 @@ def test_iso_flop_runs(capsys, one_thread):
     assert 0 < wide < 2 and 0 < dense < 2
 
 
+def test_search_texts_runs(capsys):
+    run("search_texts.py")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("backups.md: ") and "(backup)" in first
+    assert second == "added: 1 documents in all: 2"
+
+
 @pytest.mark.data
 def test_prune_and_save_runs(capsys):
     from fewer.data.models import is_available
