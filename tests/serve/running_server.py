@@ -37,7 +37,7 @@ class Letters:
         import torch
 
         counts = torch.tensor([[text.lower().count(chr(97 + i)) for i in range(26)] for text in texts], dtype=torch.float32)
-        return torch.nn.functional.normalize(counts + 1e-6, dim=-1)
+        return torch.nn.functional.normalize(counts + 1e-6, dim=-1).numpy()
 
 
 @contextlib.contextmanager
@@ -45,7 +45,7 @@ def stand_in():
     """The stand-in in place of every dense model."""
     with contextlib.ExitStack() as stack:
         for module in ("build", "text_index"):
-            stack.enter_context(mock.patch(f"fewer.retrieval.texts.{module}.dense_model", lambda name: Letters()))
+            stack.enter_context(mock.patch(f"fewer.retrieval.texts.{module}.dense_model", lambda name, cached=False: Letters()))
         yield
 
 

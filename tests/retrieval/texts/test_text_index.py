@@ -29,13 +29,13 @@ class Letters:
         import torch
 
         counts = torch.tensor([[text.lower().count(chr(97 + i)) for i in range(26)] for text in texts], dtype=torch.float32)
-        return torch.nn.functional.normalize(counts, dim=-1)
+        return torch.nn.functional.normalize(counts, dim=-1).numpy()
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr("fewer.retrieval.texts.build.dense_model", lambda name: Letters())
-    monkeypatch.setattr("fewer.retrieval.texts.text_index.dense_model", lambda name: Letters())
+    monkeypatch.setattr("fewer.retrieval.texts.build.dense_model", lambda name, cached=False: Letters())
+    monkeypatch.setattr("fewer.retrieval.texts.text_index.dense_model", lambda name, cached=False: Letters())
     build(SOURCE, tmp_path / "index", "bm25", "letters", "exact")
     return tmp_path / "index"
 

@@ -2,10 +2,18 @@
 
 import pytest
 
-from fewer.errors import RetrievalError
+from fewer.data.retrieval import Document
+from fewer.errors import RetrievalError, VectorError
+from fewer.retrieval.formats.ciff import write_ciff
+from fewer.retrieval.formats.csr import write_csr
+from fewer.retrieval.formats.jsonl import write_jsonl
+from fewer.retrieval.formats.named import NamedVectors
 from fewer.retrieval.texts import folder as folder_module
+from fewer.retrieval.texts.build import build
 from fewer.retrieval.texts.folder import read_folder
 from fewer.retrieval.texts.sources import read
+from fewer.retrieval.texts.text_index import TextIndex
+from fewer.retrieval.vectors import SparseVectors
 
 
 @pytest.fixture
@@ -56,6 +64,27 @@ def test_jsonl_and_beir_lines_are_documents(tmp_path, key):
     (tmp_path / "corpus.jsonl").write_text(f'{{"{key}": "1", "title": "T", "text": "body"}}\n\n', encoding="utf-8")
     for source in (read(tmp_path), read(tmp_path / "corpus.jsonl")):
         assert [(d.id, d.title, d.text) for d in source.documents] == [("1", "T", "body")]
+
+
+def test_files_of_vectors_are_indexed_and_asked_by_their_terms_or_by_vectors(tmp_path):
+    vectors = SparseVectors.from_rows([{0: 2.0, 1: 1.0}, {2: 3.0}], 3)
+    named = NamedVectors(vectors, ["a", "b"], ["fox", "dog", "bird"], ["a Fox and a dog", "birds"])
+    write_jsonl(tmp_path / "v.jsonl", named)
+    write_ciff(tmp_path / "v.ciff", named)
+    write_csr(tmp_path / "v.csr", vectors)
+    for path in sorted(tmp_path.glob("v.*")):
+        build(read(path), tmp_path / "index", "bm25", "minilm", overwrite=True)
+        with TextIndex.open(tmp_path / "index") as index:
+            assert len(index.search(None, vector=vectors[1:2]).hits) == 1
+            if path.suffix == ".csr":
+                with pytest.raises(VectorError, match="without an encoder"):
+                    index.search("fox")
+                continue
+            (hit,) = index.search("fox dog zebra").hits
+            assert hit.id == "a"
+            assert len(hit.excerpt.marks) == (2 if path.suffix == ".jsonl" else 0)
+            with pytest.raises(RetrievalError, match="with their vectors"):
+                index.add([Document("c", "", "fox")])
 
 
 @pytest.mark.parametrize(

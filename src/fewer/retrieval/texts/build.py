@@ -16,9 +16,10 @@ from fewer.errors import RetrievalError
 from fewer.files import write_whole
 from fewer.retrieval.index.kinds import kinds
 from fewer.retrieval.store.store import Store
-from fewer.retrieval.texts.encoders import TextEncoder, dense_model, dense_rows, sparse_model
+from fewer.retrieval.texts.encoders import TextEncoder, dense_model, sparse_model
 from fewer.retrieval.texts.measured import ENOUGH, Choice, choose
 from fewer.retrieval.texts.sources import Source
+from fewer.retrieval.texts.terms import Terms
 from fewer.retrieval.texts.text_index import MEASURED
 from fewer.retrieval.texts.words import Words
 
@@ -89,22 +90,28 @@ def _fill(folder: Path, source: Source, name: str, dense: str | None, kind: str,
     documents = source.documents
     texts = [document.whole for document in documents]
     say(f"{len(texts):,} passages of {source.name}")
-    encoder: TextEncoder = Words.build(texts, folder) if name == "bm25" else sparse_model(name, cached=True)
-    sentences = dense_model(dense) if dense else None
-    vectors = encoder.encode(texts)
+    encoder = _encoder(folder, source, name, texts)
+    sentences = dense_model(dense, cached=True) if dense and source.vectors is None else None
+    vectors = encoder.encode(texts) if encoder and source.vectors is None else source.vectors
+    assert vectors is not None
     there = np.diff(vectors.starts) > 0
     skipped = tuple(document.id for document, any_word in zip(documents, there, strict=True) if not any_word)
     documents = tuple(document for document, any_word in zip(documents, there, strict=True) if any_word)
     if not documents:
         raise RetrievalError(f"no text of {source.name} holds a word that could be searched for.")
     vectors = vectors[there]
-    rows = _dense(sentences, dense, [document.whole for document in documents])
+    rows = None if sentences is None else sentences.encode([document.whole for document in documents])
     choice = None
     if kind == "auto":
         choice = _choice(encoder, documents, vectors, recall, say)
         kind = choice.kind if choice else "exact"
-    about = {"encoder": encoder.name, "dense": dense, "source": source.name, "how": asdict(choice.how) if choice else None}
-    store = Store.create(folder / "store", encoder.dimension, kind, 0 if rows is None else rows.shape[1], about)
+    about = {
+        "encoder": encoder.name if encoder else None,
+        "dense": None if rows is None else dense,
+        "source": source.name,
+        "how": asdict(choice.how) if choice else None,
+    }
+    store = Store.create(folder / "store", vectors.dimension, kind, 0 if rows is None else rows.shape[1], about)
     try:
         for low in range(0, len(documents), BATCH):
             part = documents[low : low + BATCH]
@@ -119,17 +126,25 @@ def _fill(folder: Path, source: Source, name: str, dense: str | None, kind: str,
     return Built(folder, len(documents), kind, choice, skipped)
 
 
-def _dense(model: Any, name: str | None, texts: list[str]) -> np.ndarray | None:
-    return None if model is None else dense_rows(model, texts)
+def _encoder(folder: Path, source: Source, name: str, texts: list[str]) -> TextEncoder | None:
+    """None for vectors whose components have no names."""
+    if source.vectors is not None:
+        return Terms.build(source.terms, folder) if source.terms else None
+    return Words.build(texts, folder) if name == "bm25" else sparse_model(name, cached=True)
 
 
-def _choice(encoder: TextEncoder, documents: tuple[Document, ...], vectors: Any, recall: float, say: Say) -> Choice | None:
+def _choice(
+    encoder: TextEncoder | None, documents: tuple[Document, ...], vectors: Any, recall: float, say: Say
+) -> Choice | None:
     """By the first sentences of documents drawn at random; None when there are too few documents."""
     if len(documents) < ENOUGH:
         return None
     say("measuring which kind of index is fastest on them")
     drawn = np.random.default_rng(0).permutation(len(documents))
-    queries = encoder.encode([first_words(documents[i].text) for i in drawn[: 2 * SAMPLES]], queries=True)
+    sampled = drawn[: 2 * SAMPLES]
+    if encoder is None or not any(documents[i].text for i in sampled):  # documents as queries: all that is known
+        return choose(vectors, vectors[sampled], recall)
+    queries = encoder.encode([first_words(documents[i].text) for i in sampled], queries=True)
     return choose(vectors, queries[np.diff(queries.starts) > 0], recall)
 
 

@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from jaxtyping import Float32
-
 from fewer.errors import FewerError, ModelError
 from fewer.retrieval.encoders.encoder import Encoder
 from fewer.retrieval.texts.spans import Span, pieces
+from fewer.retrieval.texts.terms import Terms
 from fewer.retrieval.texts.words import Words
 from fewer.retrieval.vectors import SparseVectors
 
 if TYPE_CHECKING:
-    from fewer.data.sentence_encoder import SentenceEncoder
+    from fewer.retrieval.encoders.dense import Dense
+    from fewer.retrieval.encoders.sparse_encoder import SentenceTransformersSparse
     from fewer.retrieval.encoders.splade import Splade
 
 
@@ -28,67 +27,65 @@ class TextEncoder(Encoder, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """SPLADE, or another masked language model; `cached`: texts go through it once a machine."""
+    """SPLADE, or a SparseEncoder of sentence-transformers; `cached`: texts go through it once a machine."""
 
-    splade: "Splade"
+    model: "Splade | SentenceTransformersSparse"
     cached: bool = False
 
     @property
     def name(self) -> str:
         """The model's."""
-        return self.splade.name
+        return self.model.name
 
     @property
     def dimension(self) -> int:
         """The model's vocabulary."""
-        return self.splade.dimension
+        return self.model.dimension
 
     def encode(self, texts: Sequence[str], queries: bool = False) -> SparseVectors:
         """As the model."""
         if not self.cached:
-            return self.splade.encode(texts, queries)
+            return self.model.encode(texts, queries)
         from fewer.retrieval.encoders.cache import Cached
 
-        return Cached(self.splade).encode(texts, queries)
+        return Cached(self.model).encode(texts, queries)
 
     def term(self, component: int) -> str:
         """A piece of a word."""
-        return self.splade.term(component)
+        return self.model.term(component)
 
     def fingerprint(self, queries: bool) -> str:
         """The model's."""
-        return self.splade.fingerprint(queries)
+        return self.model.fingerprint(queries)
 
     def spans(self, text: str) -> list[Span]:
         """Its pieces, where they stand."""
-        return pieces(self.splade.tokenizer, text)
+        return pieces(getattr(self.model, "tokenizer", None) or self.model.model.tokenizer, text)
 
 
 def sparse_model(name: str, cached: bool = False) -> Model:
-    """A SPLADE model by name, folder or hub id. Raises ModelError, which names the encoder that needs no model."""
+    """A SPLADE model by name, folder or hub id, or the folder of a SparseEncoder. Raises ModelError, which names the encoder that needs no model."""
+    from fewer.retrieval.encoders.sparse_encoder import SentenceTransformersSparse
     from fewer.retrieval.encoders.splade import Splade
 
     try:
-        return Model(Splade.load(name), cached)
+        of = SentenceTransformersSparse if (Path(name) / "modules.json").is_file() else Splade
+        return Model(of.load(name), cached)
     except (FewerError, OSError) as error:
         raise ModelError(f"the encoder {name} cannot be had: {error} Or use --encoder bm25, which needs no model.") from error
 
 
 def opened(name: str, folder: Path) -> TextEncoder:
     """The encoder of the index in `folder`. Raises IndexFileError or ModelError when it cannot be had."""
-    return Words.open(folder) if name == "bm25" else sparse_model(name)
+    own = {"bm25": Words.open, "terms": Terms.open}
+    return own[name](folder) if name in own else sparse_model(name)
 
 
-def dense_model(name: str) -> "SentenceEncoder":
+def dense_model(name: str, cached: bool = False) -> "Dense":
     """A sentence encoder by name, folder or hub id. Raises ModelError, which says how to do without."""
-    from fewer.data.models import load_sentence_encoder
+    from fewer.retrieval.encoders.dense import Dense
 
     try:
-        return load_sentence_encoder(name)
+        return Dense.load(name, cached)
     except (FewerError, OSError) as error:
         raise ModelError(f"the dense encoder {name} cannot be had: {error} Or index with --no-dense.") from error
-
-
-def dense_rows(model: "SentenceEncoder", texts: Sequence[str]) -> Float32[np.ndarray, "texts width"]:
-    """Unit vectors."""
-    return np.ascontiguousarray(model.encode(list(texts)).numpy(), dtype=np.float32)

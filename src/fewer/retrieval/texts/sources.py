@@ -8,6 +8,10 @@ from typing import Any
 
 from fewer.data.retrieval import Document
 from fewer.errors import RetrievalError
+from fewer.retrieval.formats.ciff import read_ciff
+from fewer.retrieval.formats.csr import read_csr
+from fewer.retrieval.formats.jsonl import read_jsonl
+from fewer.retrieval.formats.named import NamedVectors
 from fewer.retrieval.texts.folder import read_file, read_folder
 from fewer.retrieval.texts.python_docs import python_docs
 from fewer.retrieval.vectors import SparseVectors
@@ -31,9 +35,9 @@ class Source:
 
 
 def read(path: Path | None) -> Source:
-    """The documents of a folder of text files, a BEIR folder, a .jsonl or text file; None: the embedded ones.
+    """The documents of a folder of text files, a BEIR folder, a file (.jsonl, .ciff, .csr, or text); None: the embedded ones.
 
-    Raises RetrievalError when there is nothing to index, or a file is not as its name says.
+    Raises RetrievalError when there is nothing to index or a file is not as its name says, IndexFileError for damaged vectors.
     """
     if path is None:
         return Source(EMBEDDED, python_docs())
@@ -87,7 +91,26 @@ def _document(line: str, where: str, seen: set[str]) -> Document:
 
 
 def _jsonl(path: Path) -> Source:
+    """Texts, or impact vectors when the first line has one."""
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        if '"vector"' in next((line for line in lines if line.strip()), ""):
+            return _named(path, read_jsonl(path))
     return Source(path.name, _json_lines(path))
 
 
-_FORMATS: dict[str, Callable[[Path], Source]] = {".jsonl": _jsonl}
+def _ciff(path: Path) -> Source:
+    return _named(path, read_ciff(path))
+
+
+def _csr(path: Path) -> Source:
+    vectors = read_csr(path)
+    return Source(path.name, tuple(Document(str(row), "", "") for row in range(len(vectors))), vectors=vectors)
+
+
+def _named(path: Path, named: NamedVectors) -> Source:
+    texts = named.texts or [""] * len(named.ids)
+    documents = tuple(Document(name, "", text) for name, text in zip(named.ids, texts, strict=True))
+    return Source(path.name, documents, vectors=named.vectors, terms=tuple(named.terms))
+
+
+_FORMATS: dict[str, Callable[[Path], Source]] = {".jsonl": _jsonl, ".ciff": _ciff, ".csr": _csr}

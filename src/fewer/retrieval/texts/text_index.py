@@ -19,12 +19,12 @@ from fewer.retrieval.feedback.fusion import Interpolation
 from fewer.retrieval.feedback.ranking import Ranking
 from fewer.retrieval.index.kinds import kind
 from fewer.retrieval.store.store import Store
-from fewer.retrieval.texts.encoders import TextEncoder, dense_model, dense_rows, opened
+from fewer.retrieval.texts.encoders import TextEncoder, dense_model, opened
 from fewer.retrieval.texts.spans import Excerpt, excerpt
 from fewer.retrieval.vectors import SparseVectors
 
 if TYPE_CHECKING:
-    from fewer.data.sentence_encoder import SentenceEncoder
+    from fewer.retrieval.encoders.dense import Dense
 
 Mode = Literal["sparse", "dense", "fused"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -150,7 +150,7 @@ class TextIndex:
         return None if chosen is None else kind(self.store.kind).How(**chosen)
 
     @cached_property
-    def _dense(self) -> "SentenceEncoder":
+    def _dense(self) -> "Dense":
         return dense_model(self.store.about["dense"])
 
     def warm(self) -> None:
@@ -160,7 +160,7 @@ class TextIndex:
         if self.encoder is not None:
             self.encoder.encode(["search"], queries=True)
         if "dense" in self.modes:
-            dense_rows(self._dense, ["search"])
+            self._dense.encode(["search"])
 
     def search(
         self, query: str | None, k: int | None = None, mode: Mode | None = None, vector: SparseVectors | None = None
@@ -189,7 +189,7 @@ class TextIndex:
             )
         began = time.perf_counter()
         sparse = self.encoded(query, vector) if mode != "dense" else None
-        dense = dense_rows(self._dense, [_said(query)]) if mode != "sparse" else None
+        dense = self._dense.encode([_said(query)]) if mode != "sparse" else None
         encoded = time.perf_counter()
         depth = k if mode != "fused" else min(size, max(DEPTH, k))
         lists: dict[str, dict[str, float]] = {}
@@ -288,7 +288,7 @@ class TextIndex:
             raise VectorError(f"{len(documents)} documents need as many vectors; given: {len(vectors)}.")
         if len(empty := np.flatnonzero(np.diff(vectors.starts) == 0)):
             raise RetrievalError(f"document {names[int(empty[0])]!r} holds no word that could be searched for.")
-        dense = dense_rows(self._dense, texts) if "dense" in self.modes else None
+        dense = self._dense.encode(texts) if "dense" in self.modes else None
         with self._writing:
             self.store.add(names, vectors, [d.title for d in documents], [d.text for d in documents], dense)
         return len(names)
