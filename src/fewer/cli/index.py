@@ -15,7 +15,7 @@ def index(
     texts: Annotated[
         Path | None,
         typer.Argument(
-            help="A folder of text files, a BEIR folder, or a file (.jsonl or text); Python's documentation when not given.",
+            help="A folder of text files, a BEIR folder, a file (.jsonl, .ciff, .csr, text); or nothing: Python's documentation.",
             show_default=False,
         ),
     ] = None,

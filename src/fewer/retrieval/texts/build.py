@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from fewer.retrieval.texts.sources import Source
 from fewer.retrieval.texts.terms import Terms
 from fewer.retrieval.texts.text_index import MEASURED
 from fewer.retrieval.texts.words import Words
+from fewer.retrieval.vectors import SparseVectors
 
 BATCH = 2048
 """Documents that are added to the store at once."""
@@ -134,7 +134,7 @@ def _encoder(folder: Path, source: Source, name: str, texts: list[str]) -> TextE
 
 
 def _choice(
-    encoder: TextEncoder | None, documents: tuple[Document, ...], vectors: Any, recall: float, say: Say
+    encoder: TextEncoder | None, documents: tuple[Document, ...], vectors: SparseVectors, recall: float, say: Say
 ) -> Choice | None:
     """By the first sentences of documents drawn at random; None when there are too few documents."""
     if len(documents) < ENOUGH:

@@ -64,7 +64,7 @@ class Model:
 
 
 def sparse_model(name: str, cached: bool = False) -> Model:
-    """A SPLADE model by name, folder or hub id, or the folder of a SparseEncoder. Raises ModelError, which names the encoder that needs no model."""
+    """A SPLADE model by name, folder or hub id, or a SparseEncoder's folder. ModelError names what needs no model."""
     from fewer.retrieval.encoders.sparse_encoder import SentenceTransformersSparse
     from fewer.retrieval.encoders.splade import Splade
 
@@ -77,8 +77,9 @@ def sparse_model(name: str, cached: bool = False) -> Model:
 
 def opened(name: str, folder: Path) -> TextEncoder:
     """The encoder of the index in `folder`. Raises IndexFileError or ModelError when it cannot be had."""
-    own = {"bm25": Words.open, "terms": Terms.open}
-    return own[name](folder) if name in own else sparse_model(name)
+    if name == "bm25":
+        return Words.open(folder)
+    return Terms.open(folder) if name == "terms" else sparse_model(name)
 
 
 def dense_model(name: str, cached: bool = False) -> "Dense":
