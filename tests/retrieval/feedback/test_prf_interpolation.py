@@ -128,6 +128,7 @@ def test_wrong_calls_say_what_is_wrong() -> None:
         (lambda: PRF(documents, index).search(queries[:, :3], asked), "as wide as the documents"),
         (lambda: PRF(documents, index).search(queries * np.nan, asked), "not finite"),
         (lambda: PRF(np.zeros((0, 3), np.float32), interpolate="none"), "matrix of finite numbers"),
+        (lambda: PRF([[1.0, 2.0]], interpolate="none"), "given: list"),
         (lambda: Rocchio(0), "at least 1 document"),
         (lambda: Rocchio(1, -1.0), "at least 0"),
     ):

@@ -125,7 +125,13 @@ class SparseDocuments:
 
 
 def searched(documents: "np.ndarray | Index | Searched") -> Searched:
-    """A matrix or an index as what feedback can use; anything else as it is."""
+    """A matrix or an index as what feedback can use; what searches already, as it is. Raises RetrievalError for anything else."""
     if isinstance(documents, np.ndarray):
         return DenseDocuments(documents)
-    return SparseDocuments(documents) if isinstance(documents, Index) else documents
+    if isinstance(documents, Index):
+        return SparseDocuments(documents)
+    if not all(hasattr(documents, name) for name in ("search", "scores", "mixed", "__len__")):
+        raise RetrievalError(
+            f"documents are a numpy matrix, an Index, or what searches as these; given: {type(documents).__name__}."
+        )
+    return documents
