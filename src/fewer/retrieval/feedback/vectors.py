@@ -125,7 +125,7 @@ class SparseDocuments:
 
 
 def searched(documents: "np.ndarray | Index | Searched") -> Searched:
-    """A matrix or an index as what feedback can use; what searches already, as it is. Raises RetrievalError for anything else."""
+    """A matrix or an index as what feedback can use; what searches already, as it is; RetrievalError for anything else."""
     if isinstance(documents, np.ndarray):
         return DenseDocuments(documents)
     if isinstance(documents, Index):
