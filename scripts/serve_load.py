@@ -9,6 +9,7 @@ share the machine, so the times are those of a busy one. Prints JSON; the exit c
 import argparse
 import json
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,10 @@ def main() -> int:
     parser.add_argument("--kind", default="auto")
     asked = parser.parse_args()
     source = read(None)
-    queries = [first_words(document.text) for document in random.Random(0).sample(source.documents, 500)]
+    questions = [
+        first for document in source.documents if len(re.findall(r"[a-z]{4,}", first := first_words(document.text))) > 3
+    ]
+    queries = random.Random(0).sample(questions, 500)
     with tempfile.TemporaryDirectory() as folder:
         built = build(source, Path(folder, "index"), asked.encoder, None, asked.kind)
         code = "from fewer.cli import main; main()"

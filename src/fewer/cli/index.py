@@ -15,7 +15,7 @@ def index(
     texts: Annotated[
         Path | None,
         typer.Argument(
-            help="A folder of text files, a BEIR folder, a file (.jsonl, .ciff, .csr, text); or nothing: Python's documentation.",
+            help="A folder of text files, a BEIR folder, a file (.jsonl, .ciff, .csr, text), or nothing: Python's documents.",
             show_default=False,
         ),
     ] = None,
