@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fewer.retrieval.concentration import concentration
     from fewer.retrieval.encoders.cache import Cached
     from fewer.retrieval.encoders.dense import Dense
     from fewer.retrieval.encoders.sparse_encoder import SentenceTransformersSparse
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fewer.retrieval.feedback.rm3 import RM3
     from fewer.retrieval.feedback.vector import Average, Rocchio
     from fewer.retrieval.index.index import Hits, Index
+    from fewer.retrieval.index.seismic import SeismicIndex
     from fewer.retrieval.index.tuning import Tuned, best_index, tune
     from fewer.retrieval.shards.sharded_index import ShardedIndex
     from fewer.retrieval.shards.sharded_store import ShardedStore
@@ -36,6 +38,7 @@ _WHERE = {
     "Ranking": "fewer.retrieval.feedback.ranking",
     "Rocchio": "fewer.retrieval.feedback.vector",
     "SentenceTransformersSparse": "fewer.retrieval.encoders.sparse_encoder",
+    "SeismicIndex": "fewer.retrieval.index.seismic",
     "ShardedIndex": "fewer.retrieval.shards.sharded_index",
     "ShardedStore": "fewer.retrieval.shards.sharded_store",
     "SparseVectors": "fewer.retrieval.vectors",
@@ -43,6 +46,7 @@ _WHERE = {
     "Store": "fewer.retrieval.store.store",
     "Tuned": "fewer.retrieval.index.tuning",
     "best_index": "fewer.retrieval.index.tuning",
+    "concentration": "fewer.retrieval.concentration",
     "difference": "fewer.retrieval.evaluation",
     "evaluate": "fewer.retrieval.evaluation",
     "open_index": "fewer.retrieval.store.index_file",
@@ -62,6 +66,7 @@ __all__ = [
     "Interpolation",
     "Ranking",
     "Rocchio",
+    "SeismicIndex",
     "SentenceTransformersSparse",
     "ShardedIndex",
     "ShardedStore",
@@ -70,6 +75,7 @@ __all__ = [
     "Store",
     "Tuned",
     "best_index",
+    "concentration",
     "difference",
     "evaluate",
     "open_index",
