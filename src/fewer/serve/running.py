@@ -1,6 +1,7 @@
 """A server that runs until it is told to stop."""
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,8 @@ def serve(
 
     Raises RetrievalError when the address cannot be listened on.
     """
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)  # requests run beside each other, one thread each
     app = create_app(shelf, threads, read_only, LOOPBACK if host in LOOPBACK else ("*",))
     settings: dict[str, Any] = {
         "host": host,
