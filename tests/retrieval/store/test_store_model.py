@@ -64,7 +64,9 @@ class StoreAndModel(RuleBasedStateMachine):
             best = [match.score for match in self.store.search(ASK_ALL, min(2, len(sums)))[0]]
             assert best == sorted((total for total in sums.values() if total), reverse=True)[:2]
             name = min(sums)
-            assert dict(zip(*map(list, self.store.document(name)[3:]), strict=True)) == self.model[name]
+            found = self.store.document(name)
+            assert found.text == name
+            assert dict(zip(found.components.tolist(), found.values.tolist(), strict=True)) == self.model[name]
 
     def teardown(self):
         if hasattr(self, "store"):

@@ -1,7 +1,7 @@
 """The stored vectors themselves, laid out for exact scoring: lines of 16 components and 16 values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -93,6 +93,14 @@ class Forward:
         return SparseVectors(
             counted[self.starts * LANES].astype(np.int64), components[real].astype(np.int32), found, self.dimension
         )
+
+    def take(self, rows: Int64[np.ndarray, " chosen"]) -> "Forward":
+        """Some of the stored vectors."""
+        starts = np.concatenate([[0], np.cumsum(np.diff(self.starts)[rows])]).astype(np.int64)
+        pieces = [self.lines[self.starts[row] * self.line : self.starts[row + 1] * self.line] for row in rows]
+        lines = aligned(int(starts[-1]) * self.line)
+        lines[:] = np.concatenate([*pieces, self.lines[:0]])
+        return replace(self, starts=starts, lines=lines)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For a file."""

@@ -99,6 +99,10 @@ class SeismicIndex(Index):
         """The stored vectors at their stored precision."""
         return self.forward.vectors()
 
+    def vectors_of(self, rows: np.ndarray) -> SparseVectors:
+        """Some of them."""
+        return self.forward.take(rows).vectors()
+
     def searcher(self, k: int, how: SeismicHow, alive: Bool[np.ndarray, " documents"] | None = None) -> Searcher:
         """A search for one thread.
 

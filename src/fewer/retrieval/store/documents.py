@@ -1,26 +1,40 @@
 """What a store keeps of its documents beside the index: ids, titles, texts and dense vectors, column by column."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Self
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt64
+from jaxtyping import Float32, Int32, Int64, UInt64
 
 from fewer.retrieval.store.strings import Strings
+from fewer.retrieval.vectors import SparseVectors
 
 
-class StoredDocument(NamedTuple):
-    """One document, as a store gives it back."""
+@dataclass(frozen=True, eq=False)
+class StoredDocument:
+    """One document, as a store gives it back. Its vector is read when it is asked for: an index may have to search for it."""
 
     id: str
     title: str
     text: str
-    components: np.ndarray
-    """Of its sparse vector, ascending."""
-    values: np.ndarray
-    """At the precision that the index stores."""
+    _read: Callable[[], SparseVectors] = field(repr=False)
+
+    @property
+    def components(self) -> Int32[np.ndarray, " entries"]:
+        """Of its sparse vector, ascending."""
+        return self._vector[0]
+
+    @property
+    def values(self) -> Float32[np.ndarray, " entries"]:
+        """At the precision that the index stores."""
+        return self._vector[1]
+
+    @cached_property
+    def _vector(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._read().row(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +49,10 @@ class Documents:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def document(self, row: int, vectors_of: Callable[[np.ndarray], SparseVectors]) -> StoredDocument:
+        """One of them; `vectors_of` gives the sparse vectors of some rows."""
+        return StoredDocument(self.ids[row], self.titles[row], self.texts[row], partial(vectors_of, np.array([row])))
 
     def take(self, rows: Int64[np.ndarray, " chosen"]) -> "Documents":
         """The documents of those ascending rows."""

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float32
 
 from fewer.errors import RetrievalError, VectorError
-from fewer.retrieval.store.batch import Batch
 from fewer.retrieval.store.documents import Documents, StoredDocument, hashed
 from fewer.retrieval.store.fresh import Fresh
 from fewer.retrieval.store.segment import Part
@@ -80,12 +79,8 @@ class View:
             return None
         part, row = place
         if part is None:
-            batch = self.fresh.batch
-        else:
-            rows = np.array([row])
-            batch, row = Batch(part.segment.documents.take(rows), part.segment.index.vectors_of(rows)), 0
-        documents = batch.documents
-        return StoredDocument(documents.ids[row], documents.titles[row], documents.texts[row], *batch.vectors.row(row))
+            return self.fresh.batch.documents.document(row, self.fresh.batch.vectors.__getitem__)
+        return part.segment.documents.document(row, part.segment.index.vectors_of)
 
     def place(self, name: str) -> tuple[Part | None, int] | None:
         """The part that holds the id (None: the fresh documents) and its row there; None where no part does."""
