@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fewer.retrieval.concentration import concentration
     from fewer.retrieval.encoders.cache import Cached
     from fewer.retrieval.encoders.dense import Dense
     from fewer.retrieval.encoders.sparse_encoder import SentenceTransformersSparse
@@ -46,7 +45,6 @@ _WHERE = {
     "Store": "fewer.retrieval.store.store",
     "Tuned": "fewer.retrieval.index.tuning",
     "best_index": "fewer.retrieval.index.tuning",
-    "concentration": "fewer.retrieval.concentration",
     "difference": "fewer.retrieval.evaluation",
     "evaluate": "fewer.retrieval.evaluation",
     "open_index": "fewer.retrieval.store.index_file",
@@ -75,7 +73,6 @@ __all__ = [
     "Store",
     "Tuned",
     "best_index",
-    "concentration",
     "difference",
     "evaluate",
     "open_index",
