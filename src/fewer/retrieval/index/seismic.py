@@ -25,8 +25,8 @@ from fewer.retrieval.index.seismic_search import KernelSearcher
 from fewer.retrieval.vectors import SparseVectors
 
 _NEIGHBOURS = SeismicHow(query_cut=10, heap_factor=0.7)  # how the build finds them
-_CUTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24)
-_FACTORS = (1.0, 0.9, 0.8, 0.7, 0.6)
+_CUTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
+_FACTORS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +143,6 @@ class SeismicIndex(Index):
         )
 
     def ladder(self) -> Sequence[SeismicHow]:
-        """query_cut 1 .. 24 with heap_factor 1 .. 0.6, and with neighbours where the index has them."""
+        """query_cut 1 .. 20 with heap_factor 1 .. 0.6, and with neighbours where the index has them."""
         near = sorted({0, self.options.nknn})
         return [SeismicHow(cut, factor, n) for cut in _CUTS for factor in _FACTORS for n in near]
