@@ -7,7 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from fewer.retrieval.index.exact import ExactIndex
 from fewer.retrieval.index.index import Index
 from fewer.retrieval.index.kinds import kind
 from fewer.retrieval.index.tuning import CLOSE, Tuned, found_share, searches, tune
+from fewer.retrieval.vectors import SparseVectors
 
 K = 10
 ROUNDS = 5
@@ -96,15 +97,12 @@ def ground(make: Callable[[], SearchCollection], kinds: tuple[str, ...] = ("impa
     """Everything up to the choice; says on standard error what takes long."""
     seismic.module()
     collection = make()
-    say(f"{collection.name}: exact answers of {len(collection.queries):,} queries")
-    truth = ExactIndex.build(collection.documents).search(collection.queries, K).documents
-    peer = [setting for build in seismic.grid(collection.documents) for setting in _measured(collection, truth, build)]
+    truth = exact_answers(collection)
+    peer = [setting for build in seismic.grid(collection.documents) for setting in measured_peer(collection, truth, build)]
     indexes, seconds = [], {}
     for name in kinds:
-        kind(name).build(collection.documents[:100])  # compiles
-        began = time.perf_counter()
-        indexes.append(kind(name).build(collection.documents))
-        seconds[name] = time.perf_counter() - began
+        index, seconds[name] = built_alone(name, collection.documents)
+        indexes.append(index)
         say(f"{collection.name}: {name} index built in {seconds[name]:.1f} s")
     return Ground(collection, truth, tuple(indexes), seconds, tuple(peer))
 
@@ -173,12 +171,27 @@ def interleaved_queries(engines: Mapping[str, Sequence[Callable[[], Any]]], roun
     return {name: np.median(seconds, axis=0) for name, seconds in taken.items()}
 
 
+def exact_answers(collection: SearchCollection) -> np.ndarray:
+    """The K best documents of every query."""
+    say(f"{collection.name}: exact answers of {len(collection.queries):,} queries")
+    return ExactIndex.build(collection.documents).search(collection.queries, K).documents
+
+
+def built_alone(name: str, documents: SparseVectors) -> tuple[Index, float]:
+    """An index of ours with default options, and the seconds it took on one thread, compilation not counted."""
+    options = {"threads": 1} if "threads" in {field.name for field in fields(kind(name).Options)} else {}
+    kind(name).build(documents[:100], **options)
+    began = time.perf_counter()
+    index = kind(name).build(documents, **options)
+    return index, time.perf_counter() - began
+
+
 def say(text: str) -> None:
     """On standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
-def _measured(collection: SearchCollection, truth: np.ndarray, build: seismic.Build) -> list[PeerSetting]:
+def measured_peer(collection: SearchCollection, truth: np.ndarray, build: seismic.Build) -> list[PeerSetting]:
     """Every way to search one build; kept beside it, since a grid takes a minute."""
     tuning, wanted = collection.tuning, truth[: len(collection.tuning)]
     note = seismic.place(collection.documents, build).with_suffix(f".{seismic.content(tuning)[:12]}.json")
