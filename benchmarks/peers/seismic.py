@@ -74,12 +74,13 @@ def module() -> Any:
 def grid(documents: SparseVectors) -> tuple[Build, ...]:
     """Builds worth measuring: its defaults, shorter and longer lists, and its guidelines for recalls of .99.
 
-    Where one takes many minutes (its time grows with the square of the lists), those that were near the front at 500,000.
+    Where one takes many minutes, those that were at the front when others were tried: at 2,000,000 documents 1000 postings a
+    list reach a recall of .894.
     """
     if len(documents) > 1_000_000:
-        return (Build(1000), Build(2000))
+        return (Build(2000), Build(4000))
     if len(documents) > 200_000:
-        return (Build(1000), Build(2000), Build())
+        return (Build(1000), Build(2000))
     return (Build(), Build(1000), Build(400, max_fraction=6), Build(1000, 0.2, 0.5, 6))
 
 
