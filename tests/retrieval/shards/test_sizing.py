@@ -56,7 +56,7 @@ def test_more_documents_never_take_fewer_machines(one, other):
 
 
 def test_what_cannot_be_sized_says_why():
-    with pytest.raises(RetrievalError, match=r"above 0.1 ms"):
+    with pytest.raises(RetrievalError, match=r"above 0\.1 ms"):
         size(10, LINE, shard_ms=0.1)
     with pytest.raises(RetrievalError, match="1 document or more"):
         size(0, LINE)

@@ -119,7 +119,7 @@ def size(documents: int, measured: Measured, machine: Machine | None = None, sha
     room = shard_ms * 1000 - measured.fixed_us
     if documents < 1 or room <= 0:
         raise RetrievalError(
-            f"sizes are for 1 document or more, in shards above {measured.fixed_us / 1000:g} ms; given: {documents}, {shard_ms}."
+            f"sizes are for 1 document or more, shards above {measured.fixed_us / 1000:g} ms; given: {documents}, {shard_ms}."
         )
     shards = math.ceil(documents * measured.us_per_million / 1e6 / room)
     index, text = documents * measured.index_bytes, documents * measured.text_bytes
