@@ -162,7 +162,8 @@ def test_a_changed_byte_is_an_error_or_another_index_but_never_a_crash(tmp_path,
     "line",
     ["", "[1]", "{", '{"id": 1}', '{"vector": {}}', '{"id": "a", "vector": {"x": -1}}', '{"id": "a", "vector": {"x": NaN}}',
      '{"id": "a", "vector": {"x": "1"}}', '{"id": "a", "vector": {"x": true}}', '{"id": "a", "vector": {"x": Infinity}}',
-     '{"id": "a", "vector": {"x": 1e300}}', '{"id": "a", "contents": 3, "vector": {}}', '{"id": "0", "vector": {}}', "[" * 100000],
+     '{"id": "a", "vector": {"x": 1e300}}', '{"id": "a", "contents": 3, "vector": {}}', '{"id": "0", "vector": {}}',
+     "[" * 100000],
 )  # fmt: skip
 def test_a_wrong_line_is_named(tmp_path, line):
     path = tmp_path / "x.jsonl"

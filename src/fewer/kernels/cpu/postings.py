@@ -83,7 +83,7 @@ def add(documents, values, first, last, weight, sums):
 
 @njit(cache=True, nogil=True)
 def drain(sums, address, least, alive, heap_scores, heap_documents):
-    """Put the best sums of at least `least` on the heap and set all to 0. Returns how many it holds, and how many were not 0."""
+    """Put the best sums of at least `least` on the heap and set all to 0. Returns how many it holds, how many were not 0."""
     count, touched = 0, 0
     for group in range(0, len(sums), GROUP):
         touched += ones_of_64(at_least(address + 4 * group, LEAST))

@@ -78,11 +78,11 @@ def read_ciff(path: str | Path, unit: float = 1.0) -> NamedVectors:
     data = np.fromfile(path, np.uint8)
     try:
         return _read(data, unit)
-    except _Damage as damage:
+    except _DamageError as damage:
         raise IndexFileError(f"{path}, byte {damage.at}: {damage.what}.") from damage
 
 
-class _Damage(Exception):
+class _DamageError(Exception):
     def __init__(self, at: int, what: str):
         super().__init__(what)
         self.at, self.what = at, what
@@ -94,7 +94,7 @@ def _read(data: np.ndarray, unit: float) -> NamedVectors:
     lists, count = header.get(2, 0), header.get(3, 0)
     # a list and a record have at least two bytes
     if header.get(1) != 1 or not all(isinstance(n, int) and 0 <= n <= len(data) // 2 for n in (lists, count)):
-        raise _Damage(0, f"this is no CIFF header of version 1: {lists} lists, {count} documents in {len(data)} bytes")
+        raise _DamageError(0, f"this is no CIFF header of version 1: {lists} lists, {count} documents in {len(data)} bytes")
     documents, values = np.empty(len(data) // 4, np.int32), np.empty(len(data) // 4, np.float32)
     terms, starts, filled = [], [0], 0
     for _ in range(lists):
@@ -107,9 +107,11 @@ def _read(data: np.ndarray, unit: float) -> NamedVectors:
                 df = value
         found, at = _postings(data, first, last, documents[filled:], values[filled:], count)
         if found < 0:
-            raise _Damage(int(at), f"a posting of the term {term!r} is damaged, out of order, or beyond the {count} documents")
+            raise _DamageError(
+                int(at), f"a posting of the term {term!r} is damaged, out of order, or beyond the {count} documents"
+            )
         if df is not None and df != found:
-            raise _Damage(first, f"the term {term!r} says that it has {df} postings; there are {found}")
+            raise _DamageError(first, f"the term {term!r} says that it has {df} postings; there are {found}")
         terms.append(term)
         filled += found
         starts.append(filled)
@@ -119,12 +121,12 @@ def _read(data: np.ndarray, unit: float) -> NamedVectors:
         record = {field: (value, at) for field, value, at in _fields(data, first, last)}
         number = record.get(1, (0, first))[0]
         if not isinstance(number, int) or not 0 <= number < count or ids[number] is not None:
-            raise _Damage(first, f"the document number {number} is out of range or stands twice")
+            raise _DamageError(first, f"the document number {number} is out of range or stands twice")
         ids[number] = _decode(*record.get(2, (b"", first)))
     if last != len(data):
-        raise _Damage(last, f"{len(data) - last} bytes follow the last record")
+        raise _DamageError(last, f"{len(data) - last} bytes follow the last record")
     if len(set(terms)) != len(terms) or len(set(ids)) != len(ids):
-        raise _Damage(0, "a term or a document's name stands twice")
+        raise _DamageError(0, "a term or a document's name stands twice")
     rows, components, stored = _invert(np.array(starts), documents[:filled], values[:filled] * np.float32(unit), count)
     vectors = SparseVectors(rows, components, stored, max(len(terms), 1))
     return NamedVectors(vectors, [name or "" for name in ids], terms or [""])
@@ -134,14 +136,14 @@ def _decode(value: Any, at: int) -> str:
     try:
         return bytes(value).decode()
     except (UnicodeDecodeError, TypeError) as error:
-        raise _Damage(at, "a name is no UTF-8 text") from error
+        raise _DamageError(at, "a name is no UTF-8 text") from error
 
 
 def _next_message(data: np.ndarray, at: int) -> tuple[int, int]:
     """Where the message behind the length at `at` begins and ends."""
     length, first = _varint(data, at, len(data))
     if first < 0 or length < 0 or first + length > len(data):
-        raise _Damage(at, "the file ends within a message")
+        raise _DamageError(at, "the file ends within a message")
     return int(first), int(first + length)
 
 
@@ -151,7 +153,7 @@ def _fields(data: np.ndarray, at: int, last: int, stop: int = 0) -> Iterator[tup
         begin = at
         tag, at = _varint(data, at, last)
         if at < 0:
-            raise _Damage(begin, "a field is damaged")
+            raise _DamageError(begin, "a field is damaged")
         field, wire = tag >> 3, tag & 7
         if field == stop:
             return
@@ -159,7 +161,7 @@ def _fields(data: np.ndarray, at: int, last: int, stop: int = 0) -> Iterator[tup
         if wire == 2 and at >= 0:
             value, at = (data[at : at + value], at + value) if value >= 0 else (0, -1)
         if not 0 <= at <= last:
-            raise _Damage(begin, "a field is damaged")
+            raise _DamageError(begin, "a field is damaged")
         yield int(field), int(value) if wire == 0 else value, begin
 
 

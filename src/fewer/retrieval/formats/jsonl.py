@@ -17,7 +17,7 @@ _TEXT = {"anserini": "contents", "seismic": "content"}
 
 
 def write_jsonl(path: str | Path, named: NamedVectors, dialect: Dialect = "anserini") -> Path:
-    """Write a line for each document: id, text ("contents" for Anserini, "content" for Seismic) and vector. Returns the path."""
+    """Write a line for each document: id, text ("contents" for Anserini, "content" for Seismic), vector. Returns the path."""
     if dialect not in _TEXT:
         raise IndexFileError(f"JSONL is written for {', '.join(_TEXT)}; given: {dialect!r}.")
     texts = named.texts or [""] * len(named.ids)
@@ -32,15 +32,16 @@ def write_jsonl(path: str | Path, named: NamedVectors, dialect: Dialect = "anser
 
 
 def read_jsonl(path: str | Path, terms: list[str] | None = None) -> NamedVectors:
-    """Read such a file, of either dialect. Components are numbered as terms appear, or as in `terms`, which then is all there is.
+    """Read such a file, of either dialect. Components are numbered as terms appear, or as in `terms`.
 
     Raises:
-        IndexFileError: no JSON, no id, an id twice, or a weight that is negative or no number; the message names the line.
+        IndexFileError: no JSON, no id, an id twice, a term that is not among `terms`, or a weight that is negative or no number;
+            the message names the line.
     """
     known = {term: number for number, term in enumerate(terms or [])}
     ids: dict[str, None] = {}
     texts, rows = [], []
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue

@@ -116,7 +116,7 @@ class _Search:
         (alive,) = _fixed(np.empty(0, np.bool_) if alive is None else alive)
         self._kernel = _kernels[how.traversal]
         self._index = _fixed(index.starts, documents, index.values)
-        self._scratch = (alive, sums, sums.ctypes.data, np.empty(k, np.float32), np.empty(k, np.int64))
+        self._scratch: tuple[Any, ...] = (alive, sums, sums.ctypes.data, np.empty(k, np.float32), np.empty(k, np.int64))
         if how.traversal == "bounded":
             few = max(len(index) // 8, 64)
             self._index += _fixed(index.peaks)

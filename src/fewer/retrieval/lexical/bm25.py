@@ -14,6 +14,7 @@ from jaxtyping import Float32
 
 from fewer.errors import IndexFileError, RetrievalError, VectorError
 from fewer.files import write_whole
+from fewer.retrieval.index.exact import ExactHow, ExactIndex
 from fewer.retrieval.index.index import Hits, Index
 from fewer.retrieval.index.kinds import kind as index_kind
 from fewer.retrieval.lexical.tokens import Tokens
@@ -72,9 +73,13 @@ class BM25:
         """Impacts of texts under the learned statistics; a text without a known term has an empty row."""
         return self._impacts(*self._read(texts, grow=False))
 
-    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
-        """How often each known term stands in each query; a query without one has an empty row."""
+    def encode_counts(self, texts: Iterable[str]) -> SparseVectors:
+        """How often each known term stands in each text; a text without one has an empty row."""
         return self._read(texts, grow=False)[0]
+
+    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
+        """Counts: a term that is asked twice counts twice."""
+        return self.encode_counts(texts)
 
     def shift(self, queries: SparseVectors) -> Float32[np.ndarray, " queries"]:
         """What "bm25l" and "bm25+" give every document, also those that share no term with the query; else 0."""
@@ -85,6 +90,8 @@ class BM25:
     def search(self, texts: Sequence[str], k: int = 10, how: Any = None, threads: int = 1) -> Hits:
         """The k best documents of each query with their BM25 scores; documents that share no term are not found.
 
+        `how` is the index's own when not given; an exact index is then searched with bounds, which pays for few words.
+
         Raises:
             RetrievalError: nothing is indexed yet, or as `Index.search`.
             VectorError: a query without any term of the vocabulary; the message names it.
@@ -94,6 +101,8 @@ class BM25:
         queries = self.encode_queries(texts)
         if len(empty := np.flatnonzero(np.diff(queries.starts) == 0)):
             raise VectorError(f"query {empty[0]} has no term of the collection: {texts[empty[0]][:80]!r}.")
+        if how is None and isinstance(self.index_, ExactIndex):
+            how = ExactHow("bounded")
         hits = self.index_.search(queries, k, how, threads)
         hits.scores[...] += np.where(hits.documents >= 0, self.shift(queries)[:, None], 0)
         return hits
