@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from fewer.retrieval.feedback.ranking import Ranking
     from fewer.retrieval.feedback.rm3 import RM3
     from fewer.retrieval.feedback.vector import Average, Rocchio
+    from fewer.retrieval.index.exact import ExactIndex
     from fewer.retrieval.index.index import Hits, Index
     from fewer.retrieval.index.seismic import SeismicIndex
     from fewer.retrieval.index.tuning import Tuned, best_index, tune
+    from fewer.retrieval.lexical.bm25 import BM25
     from fewer.retrieval.shards.sharded_index import ShardedIndex
     from fewer.retrieval.shards.sharded_store import ShardedStore
     from fewer.retrieval.store.index_file import open_index, save_index
@@ -28,8 +30,10 @@ _WHERE = {
     "PRF": "fewer.retrieval.feedback.prf_interpolation",
     "RM3": "fewer.retrieval.feedback.rm3",
     "Average": "fewer.retrieval.feedback.vector",
+    "BM25": "fewer.retrieval.lexical.bm25",
     "Cached": "fewer.retrieval.encoders.cache",
     "Dense": "fewer.retrieval.encoders.dense",
+    "ExactIndex": "fewer.retrieval.index.exact",
     "Expansion": "fewer.retrieval.expansion",
     "Hits": "fewer.retrieval.index.index",
     "Index": "fewer.retrieval.index.index",
@@ -53,11 +57,13 @@ _WHERE = {
     "tune": "fewer.retrieval.index.tuning",
 }
 __all__ = [
+    "BM25",
     "PRF",
     "RM3",
     "Average",
     "Cached",
     "Dense",
+    "ExactIndex",
     "Expansion",
     "Hits",
     "Index",

@@ -35,8 +35,8 @@ def read_jsonl(path: str | Path, terms: list[str] | None = None) -> NamedVectors
     """Read such a file, of either dialect. Components are numbered as terms appear, or as in `terms`.
 
     Raises:
-        IndexFileError: no JSON, no id, an id twice, a term that is not among `terms`, or a weight that is negative or no number;
-            the message names the line.
+        IndexFileError: no JSON, no id, an id twice, a term that is not among `terms`, or a weight that is negative or no
+            number; the message names the line.
     """
     known = {term: number for number, term in enumerate(terms or [])}
     ids: dict[str, None] = {}
