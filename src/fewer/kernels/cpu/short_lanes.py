@@ -130,3 +130,38 @@ def lowest(_context, bits):
         return builder.zext(builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1)), _LONG)
 
     return types.int64(types.uint32), generate
+
+
+@intrinsic
+def put_int(_context, address, value):
+    """One 32-bit integer to an address."""
+
+    def generate(context, builder, signature, arguments):
+        value = arguments[1]
+        _store(builder, builder.trunc(value, _INT) if value.type != _INT else value, arguments[0], align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, value), generate
+
+
+@intrinsic
+def put_short(_context, address, value):
+    """The lower 16 bits of an integer to an address."""
+
+    def generate(context, builder, signature, arguments):
+        value = arguments[1]
+        _store(builder, builder.trunc(value, _SHORT) if value.type != _SHORT else value, arguments[0], align=2)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, value), generate
+
+
+@intrinsic
+def put_long(_context, address, value):
+    """One 64-bit integer to an address."""
+
+    def generate(context, builder, _s, arguments):
+        _store(builder, arguments[1], arguments[0], align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
