@@ -237,7 +237,7 @@ def _answer(job, dot, first, last):
     """Fill the heap for one query, whose entries are first .. last of all queries. Returns how many it holds, and how many
     documents were scored."""
     chunk_size, size, most = word(job + CHUNK), word(job + SIZE), word(job + CANDIDATES)
-    k, floats, query = word(job + K), word(job + FLOATS), word(job + QUERY)
+    k, floats = word(job + K), word(job + FLOATS)
     end, scale, _ = _plan(job, first, last)
     threshold, found = 1, 0
     for chunk in range(word(job + CHUNKS)):
@@ -297,6 +297,14 @@ def _all(job, base, vectors, held, scored, dot):
 
 
 @njit
+def _forget(job, base, done):
+    """Clear the counters of the documents that are scored already."""
+    for at in range(done):
+        document = place(word(job + FOUND) + 4 * at)
+        put_short(word(job + COUNTER) + 2 * (int(document) - base), 0)
+
+
+@njit
 def _exact(job, dot, first, last):
     """As `_answer`, with the certainty that no better document is left out.
 
@@ -316,19 +324,21 @@ def _exact(job, dot, first, last):
         waiting = _reaching(job, base, vectors, above, room)
         if waiting < 0:
             above, waiting = 65535, 0
-        for vector in range(counters, counters + (vectors << 6) if waiting else counters, 64):
-            bits = reached(vector, above)
-            while bits:
-                put_short(vector + 2 * lowest(bits), 0)  # scored now: not again
-                bits &= bits - 1
+        done = waiting
+        for at in range(done):
+            put_int(word(job + FOUND) + 4 * at, place(word(job + WAITING) + 4 * at))
         held, scored = _score(job, waiting, held, dot), scored + waiting
+        _forget(job, base, done)
         left = slack
         while True:
             least = (number(heap) * unit - left) * scale if held == k else left * 0
-            waiting = _reaching(job, base, vectors, max(1, min(65535, int(least))), room)
-            if waiting >= 0 or left == 0:
-                break
+            if left == 0 or least >= 1:
+                waiting = _reaching(job, base, vectors, max(1, min(65535, int(least))), room)
+                if waiting >= 0 or left == 0:
+                    break
+            # Too many could matter, or documents without a count could: no slack then.
             _accumulate(job, chunk, end, True)
+            _forget(job, base, done)
             left = left * 0
         if waiting < 0:
             held, scored = _all(job, base, vectors, held, scored, dot)
