@@ -1,4 +1,4 @@
-"""The k best of what is offered: a heap in memory, 8 bytes an entry: score (float32), document (int32). Its root is the worst."""
+"""The k best of what is offered: a heap in memory whose root is the worst. 8 bytes an entry: score, document."""
 
 from numba import njit
 

@@ -95,7 +95,7 @@ class ImpactIndex(Index):
 
     def vectors_of(self, rows: np.ndarray) -> SparseVectors:
         """Read from the lines of these rows alone."""
-        return self.forward.take(rows)
+        return self.forward.take(rows).vectors()
 
     def vectors(self) -> SparseVectors:
         """As stored."""
@@ -147,7 +147,8 @@ class ImpactSearcher:
         if how.exact and index.forward.values == "uint8":
             levels += np.float32(index.forward.unit)
         floats = np.array([how.cut, how.gamma, index.forward.unit], np.float32)
-        self._keep = (levels, floats, None if alive is None else np.ascontiguousarray(alive, np.uint8))
+        living = np.ascontiguousarray([] if alive is None else alive, np.uint8)
+        self._held = (levels, floats, living)  # the job names their addresses
         job = np.zeros(kernel.JOB // 8, np.int64)
         values = {
             kernel.K: k,
@@ -174,7 +175,7 @@ class ImpactSearcher:
             kernel.HEAP: heap,
             kernel.PLAN: plan,
             kernel.WAITING: waiting,
-            kernel.ALIVE: 0 if alive is None else self._keep[2].ctypes.data,
+            kernel.ALIVE: 0 if alive is None else living.ctypes.data,
             kernel.EXACT: int(how.exact),
             kernel.FLOATS: floats.ctypes.data,
         }
