@@ -48,6 +48,7 @@ def test_the_quick_start_of_the_readme_and_of_the_site_are_both_there():
         "random-search",
         "search",
         "feedback",
+        "sizing",
         "training",
         "add-a-method",
     } == {page.stem for page in PAGES if blocks(page)}
