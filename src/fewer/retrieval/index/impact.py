@@ -119,7 +119,7 @@ class ImpactIndex(Index):
         return [
             ImpactHow(cut, candidates)
             for cut in (0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1)
-            for candidates in (15, 20, 30, 40, 60, 80, 120, 160, 320)
+            for candidates in (15, 20, 30, 40, 50, 60, 80, 100, 130, 160, 220, 320)
         ]
 
 
