@@ -28,7 +28,7 @@ def _point(collection: SearchCollection) -> Point:
     peer = ExactIndex.build(collection.documents)
     # half floats would round the stored values, so that another document could be the best
     mine = kind("impact").build(collection.documents, values="float32")
-    exact = mine.How(exact=True)
+    exact = mine.How(cut=0.02, exact=True)
 
     def ours() -> Hits:
         return mine.search(queries, K, exact)

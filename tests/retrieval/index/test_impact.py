@@ -17,9 +17,10 @@ def vectors(rows: int, seed: int, dimension: int = 300) -> SparseVectors:
 @pytest.mark.parametrize("values", ["float16", "float32", "uint8"])
 @pytest.mark.parametrize("chunk", [32, 65504])
 @pytest.mark.parametrize("cut", [0.0, 0.3, 2.0])
-def test_an_exact_search_finds_what_a_matrix_product_finds(values, chunk, cut):
+@pytest.mark.parametrize("row", [0.08, 2.0])
+def test_an_exact_search_finds_what_a_matrix_product_finds(values, chunk, cut, row):
     documents, queries = vectors(500, 0), vectors(20, 1)
-    index = ImpactIndex.build(documents, values=values, chunk=chunk)
+    index = ImpactIndex.build(documents, values=values, chunk=chunk, row=row)
     found = index.search(queries, 10, ImpactHow(cut=cut, exact=True))
     scores = (queries.to_scipy() @ index.vectors().to_scipy().T).toarray()
     np.testing.assert_allclose(found.scores, -np.sort(-scores, axis=1)[:, :10], rtol=1e-5)

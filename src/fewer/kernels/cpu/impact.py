@@ -1,7 +1,8 @@
 """Search by impact: add up the strongest postings in small counters, then score the best documents exactly.
 
 Documents lie in chunks of at most 65,504. In a chunk a term's postings are 16-bit document numbers, ordered by level: all
-postings of a level count as one value, so that a level is one short loop of additions to 16-bit counters.
+postings of a level count as one value, so that a level is one short loop of additions to 16-bit counters. Terms that very many
+documents have also lie as rows, a byte for each document, which are multiplied and added 32 documents at a time.
 """
 
 from numba import njit
@@ -9,7 +10,20 @@ from numba import njit
 from fewer.kernels.cpu import forward
 from fewer.kernels.cpu.best import offer, settle
 from fewer.kernels.cpu.lanes import byte, code, mask, number, place, prefetch, put, word
-from fewer.kernels.cpu.short_lanes import COUNTERS, bump, clear, lowest, put_int, put_long, put_short, raise_all, reached
+from fewer.kernels.cpu.short_lanes import (
+    COUNTERS,
+    bump,
+    clear,
+    lowest,
+    no_counts,
+    put_counts,
+    put_int,
+    put_long,
+    put_short,
+    raise_all,
+    reached,
+    weighted,
+)
 
 LEVELS = 8
 ENTRY = 32
@@ -17,6 +31,10 @@ ENTRY = 32
 counted from there."""
 CELLS = 64 * COUNTERS
 """Counters of the first chunk are reduced to this many maxima: a cheap first threshold."""
+CODES = 31
+"""Values of a row are counted in this part of the largest value, rounded up."""
+MOST_ROWS = 64
+"""Most rows that are added up for a query."""
 LONGEST = 1024
 """Most terms of a query that are added up: the heaviest."""
 
@@ -24,13 +42,16 @@ LONGEST = 1024
     QUERIES, STARTS, TERMS, WEIGHTS, DOCUMENTS, SCORES, SCORED, K,
     CHUNKS, CHUNK, SIZE, DIMENSION, TABLE, FIRSTS, IDS, LEVEL_VALUES,
     FORM, LINE_STARTS, LINES, LINE, QUERY, COUNTER, CELL, CANDIDATES,
-    FOUND, FOUND_COUNTS, ROOM, HISTOGRAM, HEAP, PLAN, ALIVE, FLOATS, WAITING, EXACT, JOB,
-) = range(0, 8 * 35, 8)  # fmt: skip
+    FOUND, FOUND_COUNTS, ROOM, HISTOGRAM, HEAP, PLAN, ALIVE, FLOATS, WAITING, EXACT, ROW_OF, ROWS, ROW,
+    ROW_TOTALS, ROW_PLAN, JOB,
+) = range(0, 8 * 40, 8)  # fmt: skip
 """Offsets of the job's integers; see `retrieval.index.impact` for what each is."""
 CUT, GAMMA, UNIT = range(0, 12, 4)
 """Offsets of the job's floats."""
 _AHEAD = 6  # documents whose lines are asked for before they are scored
 _SURE = 12  # documents scored first, so that the rest can be held against their k-th
+_ROW_AHEAD = 1024  # bytes of a row that are asked for before they are added
+_ROW_COST = 5  # a row takes the time of about this power of two fewer postings than documents
 _STEP = 32  # bytes of a term's entry in the plan
 
 
@@ -56,7 +77,8 @@ def _add(counters, ids, count, by):
 @njit
 def _plan(job, first, last):
     """Write what to add for the query's terms (entries first .. last of all queries): term, levels, amounts. Returns where
-    that ends, how much a counter counts for each unit of score, and how much of a score the levels left out can make up.
+    that ends, where the plan of rows ends (address of a row, amount), how much a counter counts for each unit of score, and
+    how much of a score the levels left out can make up. A row is taken where it is cheaper than the levels.
 
     An exact search rounds up and keeps terms without a level: it may have to add the rest of them.
     """
@@ -70,13 +92,21 @@ def _plan(job, first, last):
         largest = max(largest, weight)
     scale = 60000 / (mass * number(values))
     least = number(floats + CUT) * largest * number(values)
-    at, slack = plan, mass * 0
+    at, row_at, slack = plan, word(job + ROW_PLAN), mass * 0
+    row_end, pays = row_at + 16 * MOST_ROWS, word(job + SIZE) >> _ROW_COST
     for entry in range(first, last):
         weight = number(weights + 4 * entry)
         levels = 0
         while levels < LEVELS and weight * number(values + 4 * levels) >= least:
             levels += 1
-        if at == plan + _STEP * LONGEST:
+        row = place(word(job + ROW_OF) + 4 * int(place(terms + 4 * entry)))
+        wanted = LEVELS if exact else levels
+        if row >= 0 and wanted and row_at < row_end and word(word(job + ROW_TOTALS) + 8 * (LEVELS * row + wanted - 1)) > pays:
+            put_long(row_at, word(job + ROWS) + row * word(job + ROW))
+            amount = weight * number(values) * scale / CODES
+            put_long(row_at + 8, int(amount) + 1 if exact else max(1, int(amount + 0.5)))
+            row_at += 16
+        elif at == plan + _STEP * LONGEST:
             slack += weight * number(values)
         elif levels or exact:
             put_int(at, place(terms + 4 * entry))
@@ -86,7 +116,35 @@ def _plan(job, first, last):
             if levels < LEVELS:
                 slack += weight * number(values + 4 * levels)
             at += _STEP
-    return at, scale, slack
+    return at, row_at, scale, slack
+
+
+@njit
+def _add_rows(job, chunk, vectors, end):
+    """The chunk's counters become the sums of the planned rows."""
+    counters, plan = word(job + COUNTER), word(job + ROW_PLAN)
+    if end == plan:
+        return
+    first = chunk * word(job + CHUNK)
+    for vector in range(0, vectors - 3, 4):
+        a, b, c, d = no_counts(), no_counts(), no_counts(), no_counts()
+        from_ = first + (vector << 5)
+        for at in range(plan, end, 16):
+            row, by = word(at) + from_, at + 8
+            prefetch(row + _ROW_AHEAD)
+            prefetch(row + _ROW_AHEAD + 64)
+            a, b = weighted(a, row, by), weighted(b, row + 32, by)
+            c, d = weighted(c, row + 64, by), weighted(d, row + 96, by)
+        to = counters + (vector << 6)
+        put_counts(to, a)
+        put_counts(to + 64, b)
+        put_counts(to + 128, c)
+        put_counts(to + 192, d)
+    for vector in range(vectors & ~3, vectors):
+        sums = no_counts()
+        for at in range(plan, end, 16):
+            sums = weighted(sums, word(at) + first + (vector << 5), at + 8)
+        put_counts(counters + (vector << 6), sums)
 
 
 @njit
@@ -238,11 +296,12 @@ def _answer(job, dot, first, last):
     documents were scored."""
     chunk_size, size, most = word(job + CHUNK), word(job + SIZE), word(job + CANDIDATES)
     k, floats = word(job + K), word(job + FLOATS)
-    end, scale, _ = _plan(job, first, last)
+    end, rows, scale, _ = _plan(job, first, last)
     threshold, found = 1, 0
     for chunk in range(word(job + CHUNKS)):
         base = chunk * chunk_size
         vectors = (min(chunk_size, size - base) + COUNTERS - 1) >> 5
+        _add_rows(job, chunk, vectors, rows)
         _accumulate(job, chunk, end, False)
         if chunk == 0 and word(job + ALIVE) == 0:
             threshold = max(1, _first_threshold(job, vectors))
@@ -313,11 +372,12 @@ def _exact(job, dot, first, last):
     """
     k, size, chunk_size, room = word(job + K), word(job + SIZE), word(job + CHUNK), word(job + ROOM)
     unit, heap, counters = number(word(job + FLOATS) + UNIT), word(job + HEAP), word(job + COUNTER)
-    end, scale, slack = _plan(job, first, last)
+    end, rows, scale, slack = _plan(job, first, last)
     held, scored = 0, 0
     for chunk in range(word(job + CHUNKS)):
         base = chunk * chunk_size
         vectors = (min(chunk_size, size - base) + COUNTERS - 1) >> 5
+        _add_rows(job, chunk, vectors, rows)
         _accumulate(job, chunk, end, False)
         # The chunk's best by their counters raise the k-th score before the others are held against it.
         above = max(1, _first_threshold(job, vectors))

@@ -8,6 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import extending, types
+from numba.core.datamodel import models
 
 from fewer.kernels.cpu.lanes import WIDTH, floats, ints
 
@@ -17,6 +18,19 @@ COUNTERS = 32
 
 _BYTE, _SHORT, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _SHORTS = ir.VectorType(_SHORT, COUNTERS)
+
+
+class _Counters(types.Type):
+    pass
+
+
+counters = _Counters(name="uint16x32")
+
+
+@extending.register_model(_Counters)
+class _CountersModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: types.Type):
+        super().__init__(manager, kind, _SHORTS)
 
 
 def _load(builder: Any, address: Any, kind: ir.Type, align: int = 1) -> Any:
@@ -165,3 +179,32 @@ def put_long(_context, address, value):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def no_counts(_context):
+    """Thirty-two times 0."""
+    return counters(), lambda _c, _b, _s, _a: ir.Constant(_SHORTS, [0] * COUNTERS)
+
+
+@intrinsic
+def weighted(_context, sums, address, weight):
+    """`sums` plus 32 bytes at `address`, each times the 16-bit number at `weight`."""
+
+    def generate(_c, builder, _s, arguments):
+        sums, address, weight = arguments
+        codes = builder.zext(_load(builder, address, ir.VectorType(_BYTE, COUNTERS)), _SHORTS)
+        return builder.add(sums, builder.mul(codes, _spread(builder, _load(builder, weight, _SHORT, align=2))))
+
+    return counters(counters, types.int64, types.int64), generate
+
+
+@intrinsic
+def put_counts(_context, address, counts):
+    """Thirty-two counters to a 64-byte aligned address."""
+
+    def generate(context, builder, _s, arguments):
+        _store(builder, arguments[1], arguments[0], align=64)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, counters), generate

@@ -14,6 +14,7 @@ from fewer.kernels.cpu import impact as kernel
 from fewer.kernels.cpu.impact import ENTRY, LEVELS
 from fewer.retrieval.index.forward import Forward, Values, aligned
 from fewer.retrieval.index.index import Hits, Index, options_of
+from fewer.retrieval.index.rows import Rows
 from fewer.retrieval.vectors import SparseVectors
 
 _LARGEST_CHUNK = 65504
@@ -27,6 +28,8 @@ class ImpactOptions:
     """How the vectors are stored for exact scoring."""
     chunk: int = _LARGEST_CHUNK
     """Documents that are counted together: a multiple of 32, at most 65,504."""
+    row: float = 1 / 12
+    """Terms that at least this share of the documents have are also stored as rows, a byte for each document; above 1: none."""
     threads: int = 1
     """Threads of the build."""
 
@@ -52,8 +55,11 @@ class ImpactIndex(Index):
     Options = ImpactOptions
     How = ImpactHow
 
-    def __init__(self, forward: Forward, table: np.ndarray, firsts: np.ndarray, ids: np.ndarray, chunk: int, top: float):
+    def __init__(
+        self, forward: Forward, table: np.ndarray, firsts: np.ndarray, ids: np.ndarray, rows: Rows, chunk: int, top: float
+    ):
         """Made by `build` or `from_arrays`."""
+        self.rows = rows
         self.forward, self.table, self.firsts, self.ids, self.chunk, self.top = forward, table, firsts, ids, chunk, top
         self.dimension = forward.dimension
         self.how = ImpactHow()
@@ -88,7 +94,8 @@ class ImpactIndex(Index):
 
         with ThreadPoolExecutor(chosen.threads) as pool:
             list(pool.map(one, range(chunks)))
-        return cls(Forward.pack(vectors, chosen.values), table, firsts, ids, chunk, top)
+        rows = Rows.pack(vectors, chosen.row, chunk * chunks, top)
+        return cls(Forward.pack(vectors, chosen.values), table, firsts, ids, rows, chunk, top)
 
     def __len__(self) -> int:
         return len(self.forward)
@@ -105,7 +112,7 @@ class ImpactIndex(Index):
         return ImpactSearcher(self, k, how, alive)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        return {"table": self.table, "firsts": self.firsts, "ids": self.ids, **self.forward.arrays()}
+        return {"table": self.table, "firsts": self.firsts, "ids": self.ids, **self.rows.arrays(), **self.forward.arrays()}
 
     def settings(self) -> dict[str, Any]:
         return {"chunk": self.chunk, "top": self.top, "forward": self.forward.settings()}
@@ -113,7 +120,15 @@ class ImpactIndex(Index):
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Self:
         forward = Forward.from_arrays(arrays, settings["forward"])
-        return cls(forward, arrays["table"], arrays["firsts"], arrays["ids"], settings["chunk"], settings["top"])
+        return cls(
+            forward,
+            arrays["table"],
+            arrays["firsts"],
+            arrays["ids"],
+            Rows.from_arrays(arrays),
+            settings["chunk"],
+            settings["top"],
+        )
 
     def ladder(self) -> Sequence[ImpactHow]:
         return [
@@ -139,8 +154,9 @@ class ImpactSearcher:
             aligned(32 * (kernel.LONGEST + 1)),
             aligned(4 * room),
             aligned(4 * (index.dimension + 17)),
+            aligned(16 * kernel.MOST_ROWS),
         ]
-        counters, cells, found, counts, histogram, heap, plan, waiting, query = (a.ctypes.data for a in self._scratch)
+        counters, cells, found, counts, histogram, heap, plan, waiting, query, row_plan = (a.ctypes.data for a in self._scratch)
         # Exact search counts with upper edges, and a margin for what the stored values were rounded up by.
         edges = LEVELS - np.arange(LEVELS) - (0 if how.exact else 0.5)
         levels = (edges / LEVELS * index.top * (1.001 if how.exact else 1)).astype(np.float32)
@@ -177,6 +193,11 @@ class ImpactSearcher:
             kernel.WAITING: waiting,
             kernel.ALIVE: 0 if alive is None else living.ctypes.data,
             kernel.EXACT: int(how.exact),
+            kernel.ROW_OF: index.rows.of.ctypes.data,
+            kernel.ROWS: index.rows.codes.ctypes.data,
+            kernel.ROW: index.rows.codes.shape[1],
+            kernel.ROW_TOTALS: index.rows.totals.ctypes.data,
+            kernel.ROW_PLAN: row_plan,
             kernel.FLOATS: floats.ctypes.data,
         }
         for at, value in values.items():
