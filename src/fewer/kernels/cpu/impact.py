@@ -9,7 +9,7 @@ from numba import njit
 
 from fewer.kernels.cpu import forward
 from fewer.kernels.cpu.best import offer, settle
-from fewer.kernels.cpu.lanes import byte, code, mask, number, place, prefetch, put, word
+from fewer.kernels.cpu.lanes import byte, code, mask, number, ones, place, prefetch, put, word
 from fewer.kernels.cpu.short_lanes import (
     COUNTERS,
     bump,
@@ -42,9 +42,9 @@ LONGEST = 1024
     QUERIES, STARTS, TERMS, WEIGHTS, DOCUMENTS, SCORES, SCORED, K,
     CHUNKS, CHUNK, SIZE, DIMENSION, TABLE, FIRSTS, IDS, LEVEL_VALUES,
     FORM, LINE_STARTS, LINES, LINE, QUERY, COUNTER, CELL, CANDIDATES,
-    FOUND, FOUND_COUNTS, ROOM, HISTOGRAM, HEAP, PLAN, ALIVE, FLOATS, WAITING, EXACT, ROW_OF, ROWS, ROW,
+    FOUND, FOUND_COUNTS, ROOM, HEAP, PLAN, ALIVE, FLOATS, WAITING, EXACT, ROW_OF, ROWS, ROW,
     ROW_TOTALS, ROW_PLAN, JOB,
-) = range(0, 8 * 40, 8)  # fmt: skip
+) = range(0, 8 * 39, 8)  # fmt: skip
 """Offsets of the job's integers; see `retrieval.index.impact` for what each is."""
 CUT, GAMMA, UNIT = range(0, 12, 4)
 """Offsets of the job's floats."""
@@ -185,36 +185,23 @@ def _first_threshold(job, vectors):
         clear(cell)
     for vector in range(vectors):
         raise_all(cells + ((vector & 63) << 6), counters + (vector << 6))
-    return _kth(job, cells, CELLS, word(job + CANDIDATES))
+    return _kth(cells, CELLS, word(job + CANDIDATES))
 
 
 @njit
-def _kth(job, counts, size, k):
-    """The k-th largest of `size` 16-bit numbers; 0 when there are fewer."""
-    histogram = word(job + HISTOGRAM)
-    if size < k:
-        return 0
-    for bin_ in range(256):
-        put_int(histogram + 4 * bin_, 0)
-    for at in range(counts, counts + 2 * size, 2):
-        bin_ = histogram + 4 * (int(mask(at)) >> 8)
-        put_int(bin_, place(bin_) + 1)
-    above, high = 0, 255
-    while above + int(place(histogram + 4 * high)) < k:
-        above += int(place(histogram + 4 * high))
-        high -= 1
-    for bin_ in range(256):
-        put_int(histogram + 4 * bin_, 0)
-    for at in range(counts, counts + 2 * size, 2):
-        value = int(mask(at))
-        if value >> 8 == high:
-            bin_ = histogram + 4 * (value & 255)
-            put_int(bin_, place(bin_) + 1)
-    low = 255
-    while above + int(place(histogram + 4 * low)) < k:
-        above += int(place(histogram + 4 * low))
-        low -= 1
-    return (high << 8) | low
+def _kth(counts, size, k):
+    """The k-th largest of `size` counters, behind which 31 more can be written; 0 when there are fewer."""
+    for at in range(size, (size + COUNTERS - 1) & -COUNTERS):
+        put_short(counts + 2 * at, 0)
+    end = counts + 2 * size
+    kth = 0
+    for bit in range(15, -1, -1):
+        trial, above = kth | (1 << bit), 0
+        for vector in range(counts, end, 64):
+            above += ones(reached(vector, trial))
+        if above >= k:
+            kth = trial
+    return kth
 
 
 @njit
@@ -253,7 +240,7 @@ def _collect(job, base, vectors, threshold, found):
                     put_short(counts + 2 * found, mask(vector + 2 * lane))
                     found += 1
             if found > room - COUNTERS:
-                threshold = _kth(job, counts, found, most)
+                threshold = _kth(counts, found, most)
                 found = _keep(job, found, threshold, most)
                 threshold = min(threshold + 1, 65535)
         clear(vector)
@@ -308,8 +295,8 @@ def _answer(job, dot, first, last):
         threshold, found = _collect(job, base, vectors, threshold, found)
     # The best by their counters first: their k-th score tells which of the others can still matter.
     counts = word(job + FOUND_COUNTS)
-    lowest_kept = _kth(job, counts, found, most)
-    sure = max(_kth(job, counts, found, min(found, max(_SURE, k + 2))), 1)
+    lowest_kept = _kth(counts, found, most)
+    sure = max(_kth(counts, found, min(found, max(_SURE, k + 2))), 1)
     waiting = _between(job, found, sure, 65536)
     held = _score(job, waiting, 0, dot)
     scored = waiting

@@ -273,12 +273,12 @@ def number_half(_context, address):
 
 @intrinsic
 def ones(_context, value):
-    """How many bits of a 16-bit mask are set."""
+    """How many bits of a mask are set."""
 
     def generate(_c, builder, _s, arguments):
         return builder.zext(builder.ctpop(arguments[0]), ir.IntType(64))
 
-    return types.int64(types.uint16), generate
+    return types.int64(value), generate
 
 
 @intrinsic

@@ -11,6 +11,7 @@ from numba import njit
 from fewer.errors import RetrievalError
 from fewer.kernels import dispatch
 from fewer.kernels.cpu import impact as kernel
+from fewer.kernels.cpu.asked import ask
 from fewer.kernels.cpu.impact import ENTRY, LEVELS
 from fewer.retrieval.index.forward import Forward, Values, aligned
 from fewer.retrieval.index.index import Hits, Index, options_of
@@ -149,14 +150,13 @@ class ImpactSearcher:
             aligned(2 * kernel.CELLS),
             aligned(4 * room),
             aligned(2 * room),
-            aligned(4 * 256),
             aligned(8 * k),
             aligned(32 * (kernel.LONGEST + 1)),
             aligned(4 * room),
             aligned(4 * (index.dimension + 17)),
             aligned(16 * kernel.MOST_ROWS),
         ]
-        counters, cells, found, counts, histogram, heap, plan, waiting, query, row_plan = (a.ctypes.data for a in self._scratch)
+        counters, cells, found, counts, heap, plan, waiting, query, row_plan = (a.ctypes.data for a in self._scratch)
         # Exact search counts with upper edges, and a margin for what the stored values were rounded up by.
         edges = LEVELS - np.arange(LEVELS) - (0 if how.exact else 0.5)
         levels = (edges / LEVELS * index.top * (1.001 if how.exact else 1)).astype(np.float32)
@@ -187,7 +187,6 @@ class ImpactSearcher:
             kernel.FOUND: found,
             kernel.FOUND_COUNTS: counts,
             kernel.ROOM: room,
-            kernel.HISTOGRAM: histogram,
             kernel.HEAP: heap,
             kernel.PLAN: plan,
             kernel.WAITING: waiting,
@@ -206,15 +205,7 @@ class ImpactSearcher:
         self._kernel = kernel.search_avx512 if dispatch.cpu_path() == "avx512" else kernel.search_portable
 
     def run(self, queries: SparseVectors, into: Hits) -> None:
-        self._job[:7] = (
-            len(queries),
-            queries.starts.ctypes.data,
-            queries.components.ctypes.data,
-            queries.values.ctypes.data,
-            into.documents.ctypes.data,
-            into.scores.ctypes.data,
-            into.scored.ctypes.data,
-        )
+        ask(self._address, queries.starts, queries.components, queries.values, *into)
         self._kernel(self._address)
 
 

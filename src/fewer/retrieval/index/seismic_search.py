@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int32
 
+from fewer.kernels.cpu.asked import ask
 from fewer.kernels.cpu.seismic import FIELDS
 from fewer.kernels.dispatch import cpu_path
 from fewer.retrieval.index.forward import Forward, aligned
@@ -16,10 +17,6 @@ from fewer.retrieval.index.seismic_options import SeismicHow
 from fewer.retrieval.vectors import SparseVectors
 
 _PLACES = {name: at for at, name in enumerate(FIELDS)}
-_AT_CALL = [
-    _PLACES[name]
-    for name in ("queries", "query_starts", "query_components", "query_values", "hit_documents", "hit_scores", "hit_scored")
-]
 
 
 class KernelSearcher:
@@ -87,21 +84,7 @@ class KernelSearcher:
 
     def run(self, queries: SparseVectors, into: Hits) -> None:
         """Answer checked queries, one after the other."""
-        job = self._job
-        for at, value in zip(
-            _AT_CALL,
-            (
-                len(queries.starts) - 1,
-                _address(queries.starts),
-                _address(queries.components),
-                _address(queries.values),
-                _address(into.documents),
-                _address(into.scores),
-                _address(into.scored),
-            ),
-            strict=True,
-        ):
-            job[at] = value
+        ask(self._at, queries.starts, queries.components, queries.values, *into)
         self._kernel(self._at)
 
 
