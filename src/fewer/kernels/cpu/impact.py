@@ -253,6 +253,8 @@ def _score(job, waiting, held, dot):
     documents, k, heap = word(job + WAITING), word(job + K), word(job + HEAP)
     form, lines, line = word(job + FORM), word(job + LINES), word(job + LINE)
     starts, query = word(job + LINE_STARTS), word(job + QUERY)
+    for at in range(waiting):
+        prefetch(starts + 8 * int(place(documents + 4 * at)))
     for at in range(-_AHEAD, waiting):
         if at + _AHEAD < waiting:
             soon = starts + 8 * int(place(documents + 4 * (at + _AHEAD)))
