@@ -51,7 +51,7 @@ CUT, GAMMA, UNIT = range(0, 12, 4)
 _AHEAD = 6  # documents whose lines are asked for before they are scored
 _SURE = 12  # documents scored first, so that the rest can be held against their k-th
 _ROW_AHEAD = 1024  # bytes of a row that are asked for before they are added
-_ROW_COST = 5  # a row takes the time of about this power of two fewer postings than documents
+_ROW_COST = 3  # a row takes the time of about this power of two fewer postings than documents
 _STEP = 32  # bytes of a term's entry in the plan
 
 
@@ -295,6 +295,8 @@ def _answer(job, dot, first, last):
         if chunk == 0 and word(job + ALIVE) == 0:
             threshold = max(1, _first_threshold(job, vectors))
         threshold, found = _collect(job, base, vectors, threshold, found)
+        if found > 2 * most:
+            threshold = max(threshold, _kth(word(job + FOUND_COUNTS), found, most))
     # The best by their counters first: their k-th score tells which of the others can still matter.
     counts = word(job + FOUND_COUNTS)
     lowest_kept = _kth(counts, found, most)

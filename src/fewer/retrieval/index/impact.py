@@ -29,7 +29,7 @@ class ImpactOptions:
     """How the vectors are stored for exact scoring."""
     chunk: int = _LARGEST_CHUNK
     """Documents that are counted together: a multiple of 32, at most 65,504."""
-    row: float = 1 / 12
+    row: float = 1 / 8
     """Terms that at least this share of the documents have are also stored as rows, a byte for each document; above 1: none."""
     threads: int = 1
     """Threads of the build."""
