@@ -20,7 +20,7 @@ from fewer.retrieval.collections.collection import SearchCollection
 from fewer.retrieval.index.exact import ExactIndex
 from fewer.retrieval.index.index import Index
 from fewer.retrieval.index.kinds import kind
-from fewer.retrieval.index.tuning import CLOSE, Tuned, found_share, searches, tune
+from fewer.retrieval.index.tuning import CLOSE, Measured, Tuned, choose, found_share, searches, survey
 from fewer.retrieval.vectors import SparseVectors
 
 K = 10
@@ -87,9 +87,14 @@ class Ground:
         )
         return close[min(range(len(close)), key=lambda n: timed[str(n)].mean())]
 
+    @functools.cached_property
+    def ours(self) -> Sequence[Measured]:
+        """Every setting of every index on the tuning half."""
+        return survey(self.indexes, self.collection.tuning, K, self.truth[: self.half])
+
     def best_ours(self, recall: float) -> Tuned:
         """By the same rule: no margin."""
-        return tune(self.indexes, self.collection.tuning, recall, K, self.truth[: self.half], errors=0)
+        return choose(self.ours, self.collection.tuning, recall, errors=0)
 
 
 @functools.lru_cache(maxsize=3)

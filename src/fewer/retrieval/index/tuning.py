@@ -37,6 +37,8 @@ class Measured:
     p99: float
     scored: float
     """Documents scored in full, mean."""
+    k: int
+    """Documents asked for."""
 
     def __str__(self) -> str:
         """Everything, on one line."""
@@ -83,15 +85,35 @@ def tune(
     Raises:
         RetrievalError: no setting reaches it (the best one is named), or nothing to choose from.
     """
-    if not indexes or len(queries) < 2 or not 0 < recall <= 1:
+    if not 0 < recall <= 1:
+        raise RetrievalError(f"a recall lies above 0 and is at most 1; given: {recall}.")
+    return choose(survey(indexes, queries, k, truth), queries, recall, errors)
+
+
+def survey(
+    indexes: Sequence[Index], queries: SparseVectors, k: int = 10, truth: Int64[np.ndarray, "queries k"] | None = None
+) -> tuple[Measured, ...]:
+    """Measure every setting of every index's ladder; the arguments are those of `tune`.
+
+    Raises:
+        RetrievalError: no index, or fewer than two queries.
+    """
+    if not indexes or len(queries) < 2:
         raise RetrievalError(
-            f"tuning needs an index, at least 2 queries and a recall above 0, at most 1; "
-            f"given: {len(indexes)} indexes, {len(queries)} queries, recall {recall}."
+            f"tuning needs an index and at least 2 queries; given: {len(indexes)} indexes, {len(queries)} queries."
         )
     if truth is None:
         truth = ExactIndex.build(indexes[0].vectors()).search(queries, k).documents
     single = [queries[row : row + 1] for row in range(len(queries))]
-    measured = [measure(index, how, queries, single, truth) for index in indexes for how in index.ladder()]
+    return tuple(measure(index, how, queries, single, truth) for index in indexes for how in index.ladder())
+
+
+def choose(measured: Sequence[Measured], queries: SparseVectors, recall: float, errors: float = 1.0) -> Tuned:
+    """The fastest of what `survey` measured on these queries that reaches `recall`; its index is set to it.
+
+    Raises:
+        RetrievalError: no setting reaches it; the best one is named.
+    """
     enough = [m for m in measured if m.recall >= min(recall + errors * m.error, 1.0)]
     if not enough:
         best = max(measured, key=lambda m: m.recall)
@@ -99,14 +121,14 @@ def tune(
             f"no setting reaches a recall of {recall:g} by {errors:g} standard errors on these {len(queries)} queries; "
             f"the best is {best}. Ask for less, give more queries, or use an exact index."
         )
-    chosen = _fastest(enough, single, k)
+    chosen = _fastest(enough, [queries[row : row + 1] for row in range(len(queries))])
     # An index does not change, except in how it is searched when nobody says.
     object.__setattr__(chosen.index, "how", chosen.how)
     why = (
         f"{chosen}: the fastest of {len(enough)} settings that reach {recall:g} by {errors:g} standard errors, "
         f"of {len(measured)} measured on {len(queries)} queries."
     )
-    for index in indexes:
+    for index in {id(m.index): m.index for m in measured}.values():
         if index is not chosen.index:
             times = [m.mean for m in enough if m.index is index]
             why += f" {index.kind}: " + (f"{min(times) * 1e6:.0f} us at best." if times else "no setting reaches it.")
@@ -137,7 +159,7 @@ def measure(
     shares = found_share(hits.documents, truth)
     times = timed(index, how, single, truth.shape[1])
     error = float(shares.std(ddof=1) / len(shares) ** 0.5)
-    return Measured(index, how, float(shares.mean()), error, *_times(times), float(hits.scored.mean()))
+    return Measured(index, how, float(shares.mean()), error, *_times(times), float(hits.scored.mean()), truth.shape[1])
 
 
 def found_share(
@@ -170,19 +192,19 @@ def searches(index: Index, how: Any, single: Sequence[SparseVectors], k: int) ->
     return [lambda query=query: run(query, into) for query in single]  # type: ignore[misc]
 
 
-def _fastest(enough: Sequence[Measured], single: Sequence[SparseVectors], k: int) -> Measured:
+def _fastest(enough: Sequence[Measured], single: Sequence[SparseVectors]) -> Measured:
     """The fastest, those that are close to it timed again in turns."""
     limit = CLOSE * min(m.mean for m in enough)
     close = [m for m in enough if m.mean <= limit]
     if len(close) == 1:
         return close[0]
-    again = [np.concatenate(rounds) for rounds in zip(*(_round(close, single, k) for _ in range(ROUNDS)), strict=True)]
+    again = [np.concatenate(rounds) for rounds in zip(*(_round(close, single) for _ in range(ROUNDS)), strict=True)]
     timings = [replace(m, mean=mean, p99=p99) for m, (mean, p99) in zip(close, map(_times, again), strict=True)]
     return min(timings, key=lambda m: m.mean)
 
 
-def _round(close: Sequence[Measured], single: Sequence[SparseVectors], k: int) -> list[np.ndarray]:
-    return [timed(m.index, m.how, single, k) for m in close]
+def _round(close: Sequence[Measured], single: Sequence[SparseVectors]) -> list[np.ndarray]:
+    return [timed(m.index, m.how, single, m.k) for m in close]
 
 
 def _times(seconds: np.ndarray) -> tuple[float, float]:
