@@ -64,7 +64,7 @@ def _ladder(collection: SearchCollection, truth: np.ndarray, variant: Without) -
     tuning = collection.tuning
     single = [tuning[row : row + 1] for row in range(len(tuning))]
     hows = dict.fromkeys(variant.how(how) for how in index.ladder())
-    return [measure(index, how, tuning, single, truth) for how in hows]
+    return [measure(index, how, single, truth) for how in hows]
 
 
 def _fastest(measured: list[Measured], recall: float) -> Measured:
@@ -78,7 +78,7 @@ def _point(
 ) -> Point:
     held = collection.held_out
     single = [held[row : row + 1] for row in range(len(held))]
-    times = interleaved_queries({name: searches(m.index, m.how, single, K) for name, m in (("a", whole), ("b", lacking))}, 3)
+    times = interleaved_queries({name: searches(m.index, m.how, single, K)[0] for name, m in (("a", whole), ("b", lacking))}, 3)
     drawn = np.random.default_rng(0).integers(len(held), size=(2000, len(held)))
     low, high = np.quantile(times["b"][drawn].mean(1) / times["a"][drawn].mean(1), [0.025, 0.975])
     ours, theirs = (float(found_share(m.index.search(held, K, m.how).documents, truth).mean()) for m in (whole, lacking))

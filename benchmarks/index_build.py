@@ -47,7 +47,7 @@ def _compared(name: str, collection: SearchCollection, kind: str, searched: bool
     yield _point(name, f"{collection.name}: bytes a document", *each, facts)
     if searched:
         single = [tuning[row : row + 1] for row in range(len(tuning))]
-        ours = [measure(index, how, tuning, single, truth) for how in index.ladder()]
+        ours = [measure(index, how, single, truth) for how in index.ladder()]
         reached = [m for m in ours if m.recall >= GOAL]
         if reached:
             best, theirs = min(reached, key=lambda m: m.mean), min(enough, key=lambda s: s.mean)

@@ -106,7 +106,7 @@ def test_truth_is_found_from_the_stored_vectors_when_it_is_not_given(queries):
 
 def test_scored_documents_and_times_are_those_of_the_setting(queries, truth):
     single = [queries[row : row + 1] for row in range(QUERIES)]
-    found = measure(made_up(), Known(50, 5), queries, single, truth)
+    found = measure(made_up(), Known(50, 5), single, truth)
     assert found.scored == 50 and found.recall == 1.0 and found.error == 0.0
     assert found.mean >= 50e-6 and found.p99 >= 50e-6
 

@@ -105,7 +105,7 @@ def survey(
     if truth is None:
         truth = ExactIndex.build(indexes[0].vectors()).search(queries, k).documents
     single = [queries[row : row + 1] for row in range(len(queries))]
-    return tuple(measure(index, how, queries, single, truth) for index in indexes for how in index.ladder())
+    return tuple(measure(index, how, single, truth) for index in indexes for how in index.ladder())
 
 
 def choose(measured: Sequence[Measured], queries: SparseVectors, recall: float, errors: float = 1.0) -> Tuned:
@@ -151,15 +151,14 @@ def best_index(
     return tune([kind(name).build(vectors) for name in kinds], queries, recall, k, truth)
 
 
-def measure(
-    index: Index, how: Any, queries: SparseVectors, single: Sequence[SparseVectors], truth: Int64[np.ndarray, "queries k"]
-) -> Measured:
+def measure(index: Index, how: Any, single: Sequence[SparseVectors], truth: Int64[np.ndarray, "queries k"]) -> Measured:
     """Recall, and one time for each query; `single` are the queries one by one."""
-    hits = index.search(queries, truth.shape[1], how)
+    count, k = truth.shape
+    hits = Hits(np.full((count, k), -1, np.int64), np.zeros((count, k), np.float32), np.zeros(count, np.int64))
+    times = timed(index, how, single, k, hits)
     shares = found_share(hits.documents, truth)
-    times = timed(index, how, single, truth.shape[1])
     error = float(shares.std(ddof=1) / len(shares) ** 0.5)
-    return Measured(index, how, float(shares.mean()), error, *_times(times), float(hits.scored.mean()), truth.shape[1])
+    return Measured(index, how, float(shares.mean()), error, *_times(times), float(hits.scored.mean()), k)
 
 
 def found_share(
@@ -171,25 +170,35 @@ def found_share(
     return np.where(wanted > 0, present.sum(1) / np.maximum(wanted, 1), 1.0)
 
 
-def timed(index: Index, how: Any, single: Sequence[SparseVectors], k: int) -> Float64[np.ndarray, " queries"]:
-    """Seconds of each query, alone, by a searcher that stays."""
-    calls = searches(index, how, single, k)
+def timed(
+    index: Index, how: Any, single: Sequence[SparseVectors], k: int, hits: Hits | None = None
+) -> Float64[np.ndarray, " queries"]:
+    """Seconds of each query, alone, by a searcher that stays; what it finds goes into `hits`."""
+    calls, into = searches(index, how, single, k)
+    seconds = np.empty(len(calls))
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return np.array([_seconds(call) for call in calls])
+        for number, call in enumerate(calls):
+            seconds[number] = _seconds(call)
+            if hits is not None:
+                for whole, one in zip(hits, into, strict=True):
+                    whole[number] = one[0]
+                into.documents.fill(-1)  # a search leaves what it has no document for
     finally:
         if collecting:
             gc.enable()
+    return seconds
 
 
-def searches(index: Index, how: Any, single: Sequence[SparseVectors], k: int) -> list[Callable[[], None]]:
-    """One call a query, with one searcher and one place for the answer; the searcher has run once."""
+def searches(index: Index, how: Any, single: Sequence[SparseVectors], k: int) -> tuple[list[Callable[[], None]], Hits]:
+    """One call a query, with one searcher and one place for the answer, which every call overwrites; the searcher has run
+    once."""
     searcher = index.searcher(k, how)
     into = Hits(np.full((1, k), -1, np.int64), np.zeros((1, k), np.float32), np.zeros(1, np.int64))
     run = searcher.run
     run(single[0], into)
-    return [lambda query=query: run(query, into) for query in single]  # type: ignore[misc]
+    return [lambda query=query: run(query, into) for query in single], into  # type: ignore[misc]
 
 
 def _fastest(enough: Sequence[Measured], single: Sequence[SparseVectors]) -> Measured:

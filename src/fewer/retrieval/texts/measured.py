@@ -83,8 +83,8 @@ def choose(vectors: SparseVectors, queries: SparseVectors, recall: float, kinds:
     single = [held[row : row + 1] for row in range(len(held))]
     indexes = [kind(name).build(vectors) for name in kinds]
     tuned = tune([*indexes, exact], tried, recall, K, truths[0])
-    exhaustive = measure(exact, exact.how, held, single, truths[1])
-    chosen = measure(tuned.index, tuned.how, held, single, truths[1])
+    exhaustive = measure(exact, exact.how, single, truths[1])
+    chosen = measure(tuned.index, tuned.how, single, truths[1])
     if chosen.mean > WORTH * exhaustive.mean:
         chosen = exhaustive
     series = {index.kind: _front([m for m in tuned.measured if m.index is index]) for index in indexes}
@@ -92,7 +92,7 @@ def choose(vectors: SparseVectors, queries: SparseVectors, recall: float, kinds:
         if isinstance(index, SeismicIndex):
             widest = SeismicHow(query_cut=max(how.query_cut for how in index.ladder()))
             twins = [SeismicHow(widest.query_cut, random_until=n) for n in RANDOM if n < len(vectors)]
-            series["random"] = [measure(index, how, held, single, truths[1]) for how in twins]
+            series["random"] = [measure(index, how, single, truths[1]) for how in twins]
     return Choice(chosen, exhaustive, series, len(held))
 
 
