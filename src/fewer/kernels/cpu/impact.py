@@ -8,6 +8,7 @@ documents have also lie as rows, a byte for each document, which are multiplied 
 from numba import njit
 
 from fewer.kernels.cpu import forward
+from fewer.kernels.cpu.asked import CALL, ask
 from fewer.kernels.cpu.best import offer, settle
 from fewer.kernels.cpu.lanes import byte, code, mask, number, ones, place, prefetch, put, word
 from fewer.kernels.cpu.short_lanes import (
@@ -50,6 +51,7 @@ CUT, GAMMA, UNIT = range(0, 12, 4)
 """Offsets of the job's floats."""
 _AHEAD = 6  # documents whose lines are asked for before they are scored
 _SURE = 12  # documents scored first, so that the rest can be held against their k-th
+_ID_AHEAD = 512  # bytes of a level that are asked for before they are added
 _ROW_AHEAD = 1024  # bytes of a row that are asked for before they are added
 _ROW_COST = 3  # a row takes the time of about this power of two fewer postings than documents
 _STEP = 32  # bytes of a term's entry in the plan
@@ -61,6 +63,7 @@ def _add(counters, ids, count, by):
     at, end = ids, ids + ((count >> 3) << 4)
     while at < end:
         a, b = word(at), word(at + 8)
+        prefetch(at + _ID_AHEAD)
         bump(counters + ((a << 1) & 0x1FFFE), by)
         bump(counters + ((a >> 15) & 0x1FFFE), by)
         bump(counters + ((a >> 31) & 0x1FFFE), by)
@@ -159,11 +162,11 @@ def _accumulate(job, chunk, end, rest):
         if at + 8 * _STEP < end:
             prefetch(table + ENTRY * int(place(at + 8 * _STEP)))
         if at + 3 * _STEP < end:
-            soon = ids + 2 * int(code(table + ENTRY * int(place(at + 3 * _STEP))))
-            prefetch(soon)
-            prefetch(soon + 64)
-            prefetch(soon + 128)
-            prefetch(soon + 192)
+            soon, levels = table + ENTRY * int(place(at + 3 * _STEP)), int(place(at + 3 * _STEP + 4))
+            if levels:
+                low = ids + 2 * int(code(soon))
+                for line in range(low, low + 2 * int(mask(soon + 2 + 2 * levels)), 64):
+                    prefetch(line)
         entry = table + ENTRY * int(place(at))
         first = ids + 2 * int(code(entry))
         done, low, high = 0, 0, int(place(at + 4))
@@ -370,16 +373,15 @@ def _exact(job, dot, first, last):
         vectors = (min(chunk_size, size - base) + COUNTERS - 1) >> 5
         _add_rows(job, chunk, vectors, rows)
         _accumulate(job, chunk, end, False)
-        # The chunk's best by their counters raise the k-th score before the others are held against it.
-        above = max(1, _first_threshold(job, vectors))
-        waiting = _reaching(job, base, vectors, above, room)
-        if waiting < 0:
-            above, waiting = 65535, 0
-        done = waiting
-        for at in range(done):
-            put_int(word(job + FOUND) + 4 * at, place(word(job + WAITING) + 4 * at))
-        held, scored = _score(job, waiting, held, dot), scored + waiting
-        _forget(job, base, done)
+        # The first chunk's best by their counters give a k-th score that the others are held against.
+        done = 0
+        if held < k:
+            waiting = _reaching(job, base, vectors, max(1, _first_threshold(job, vectors)), room)
+            for at in range(waiting):
+                put_int(word(job + FOUND) + 4 * at, place(word(job + WAITING) + 4 * at))
+            done = max(waiting, 0)
+            held, scored = _score(job, done, held, dot), scored + done
+            _forget(job, base, done)
         left = slack
         while True:
             least = (number(heap) * unit - left) * scale if held == k else left * 0
@@ -421,13 +423,15 @@ def _search(job, dot):
         put_long(word(job + SCORED) + 8 * query, scored)
 
 
-@njit("void(int64)", nogil=True, cache=True)
-def search_avx512(job):
-    """Answer the queries of the job at an address."""
+@njit(CALL, nogil=True, cache=True)
+def search_avx512(job, starts, components, values, documents, scores, scored):
+    """Answer queries (CSR) as the job at an address says; the arguments are those of `ask`."""
+    ask(job, starts, components, values, documents, scores, scored)
     _search(job, forward.vector)
 
 
-@njit("void(int64)", nogil=True, cache=True)
-def search_portable(job):
+@njit(CALL, nogil=True, cache=True)
+def search_portable(job, starts, components, values, documents, scores, scored):
     """As `search_avx512`."""
+    ask(job, starts, components, values, documents, scores, scored)
     _search(job, forward.plain)

@@ -11,7 +11,6 @@ from numba import njit
 from fewer.errors import RetrievalError
 from fewer.kernels import dispatch
 from fewer.kernels.cpu import impact as kernel
-from fewer.kernels.cpu.asked import ask
 from fewer.kernels.cpu.impact import ENTRY, LEVELS
 from fewer.retrieval.index.forward import Forward, Values, aligned
 from fewer.retrieval.index.index import Hits, Index, options_of
@@ -183,7 +182,7 @@ class ImpactSearcher:
             kernel.QUERY: query,
             kernel.COUNTER: counters,
             kernel.CELL: cells,
-            kernel.CANDIDATES: max(how.candidates, k),
+            kernel.CANDIDATES: 2 * k if how.exact else max(how.candidates, k),
             kernel.FOUND: found,
             kernel.FOUND_COUNTS: counts,
             kernel.ROOM: room,
@@ -205,8 +204,7 @@ class ImpactSearcher:
         self._kernel = kernel.search_avx512 if dispatch.cpu_path() == "avx512" else kernel.search_portable
 
     def run(self, queries: SparseVectors, into: Hits) -> None:
-        ask(self._address, queries.starts, queries.components, queries.values, *into)
-        self._kernel(self._address)
+        self._kernel(self._address, queries.starts, queries.components, queries.values, *into)
 
 
 @njit(cache=True, nogil=True)
