@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fewer.retrieval.feedback.rm3 import RM3
     from fewer.retrieval.feedback.vector import Average, Rocchio
     from fewer.retrieval.index.exact import ExactIndex
+    from fewer.retrieval.index.impact import ImpactIndex
     from fewer.retrieval.index.index import Hits, Index
     from fewer.retrieval.index.seismic import SeismicIndex
     from fewer.retrieval.index.tuning import Tuned, best_index, tune
@@ -36,6 +37,7 @@ _WHERE = {
     "ExactIndex": "fewer.retrieval.index.exact",
     "Expansion": "fewer.retrieval.expansion",
     "Hits": "fewer.retrieval.index.index",
+    "ImpactIndex": "fewer.retrieval.index.impact",
     "Index": "fewer.retrieval.index.index",
     "Interpolation": "fewer.retrieval.feedback.fusion",
     "Ranking": "fewer.retrieval.feedback.ranking",
@@ -66,6 +68,7 @@ __all__ = [
     "ExactIndex",
     "Expansion",
     "Hits",
+    "ImpactIndex",
     "Index",
     "Interpolation",
     "Ranking",
