@@ -35,7 +35,7 @@ def _compared(name: str, collection: SearchCollection, kind: str, searched: bool
     documents, tuning = collection.documents, collection.tuning
     truth = exact_answers(collection)[: len(tuning)]
     enough = [s for b in seismic.grid(documents) for s in measured_peer(collection, truth, b) if s.recall >= GOAL]
-    peers = {setting.build: seismic.built(documents, setting.build) for setting in enough}
+    peers = {build: seismic.built(documents, build) for build in {setting.build for setting in enough}}
     if not peers:
         say(f"{collection.name}: {seismic.NAME} reaches {GOAL} with none of its builds")
         return
