@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
 import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fewer.errors import RetrievalError
+from fewer.kernels.cpu import impact as kernel
+from fewer.retrieval.index.forward import aligned
 from fewer.retrieval.index.impact import ImpactHow, ImpactIndex
 from fewer.retrieval.vectors import SparseVectors
 
@@ -40,6 +44,26 @@ def test_the_dead_are_not_found(exact):
     alive = np.arange(len(documents)) % 2 == 0
     found = ImpactIndex.build(documents).search(queries, 10, ImpactHow(cut=0, exact=exact), alive=alive)
     assert (found.documents % 2 == 0).all()
+
+
+@pytest.mark.parametrize("alive_from", [20, 200, 295])
+def test_an_exact_search_finds_the_living_of_any_chunk(alive_from):
+    documents, queries = vectors(300, 4), vectors(10, 5)
+    alive = np.arange(len(documents)) >= alive_from
+    index = ImpactIndex.build(documents, chunk=32)
+    found = index.search(queries, 10, ImpactHow(cut=0.3, exact=True), alive=alive)
+    scores = np.where(alive, (queries.to_scipy() @ index.vectors().to_scipy().T).toarray(), 0)
+    np.testing.assert_allclose(found.scores, -np.sort(-scores, axis=1)[:, :10], rtol=1e-5)
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.lists(st.integers(0, 65535), max_size=200), st.integers(1, 220))
+def test_the_kth_largest_counter(counts, k):
+    room = aligned(2 * 256).view(np.uint16)
+    room[:] = 7  # what lies behind the counters must not count
+    room[: len(counts)] = counts
+    expected = sorted(counts)[-k] if k <= len(counts) else 0
+    assert kernel._kth(room.ctypes.data, len(counts), k) == expected
 
 
 def test_arrays_and_settings_are_the_whole_index():
