@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from fewer_benchmarks.peers.side_by_side import exact_answers, interleaved_queries
+from fewer_benchmarks.peers.side_by_side import exact_answers, interleaved_queries, ratio_interval
 
 from fewer.measure.benchmark import Benchmark, Point
 from fewer.retrieval.collections.collection import SearchCollection
@@ -79,8 +79,7 @@ def _point(
     held = collection.held_out
     single = [held[row : row + 1] for row in range(len(held))]
     times = interleaved_queries({name: searches(m.index, m.how, single, K)[0] for name, m in (("a", whole), ("b", lacking))}, 3)
-    drawn = np.random.default_rng(0).integers(len(held), size=(2000, len(held)))
-    low, high = np.quantile(times["b"][drawn].mean(1) / times["a"][drawn].mean(1), [0.025, 0.975])
+    low, high = ratio_interval(times["b"], times["a"])
     ours, theirs = (float(found_share(m.index.search(held, K, m.how).documents, truth).mean()) for m in (whole, lacking))
     mean, peer = float(times["a"].mean()), float(times["b"].mean())
     facts: dict[str, float | str] = {
@@ -90,9 +89,7 @@ def _point(
         "setting_peer": str(lacking.how),
     }
     at = f"{collection.name}, recall {recall:g}"
-    return Point(
-        "impact-ablation", at, mean, peer, variant.name, peer / mean, float(low), float(high), ours, theirs, facts=facts
-    )
+    return Point("impact-ablation", at, mean, peer, variant.name, peer / mean, low, high, ours, theirs, facts=facts)
 
 
 BENCHMARKS = [Benchmark("impact-ablation", "What each idea in ImpactIndex is worth at recalls of .90 and .99", run)]

@@ -125,7 +125,7 @@ def point(name: str, at: str, found: Ground, recall: float) -> Point:
     )
     mine = Times(times["ours"], float(found_share(hits.documents, truth).mean()))
     peer = Times(times["peer"], float(found_share(answers, truth).mean()))
-    low, high = _interval(peer.seconds, mine.seconds)
+    low, high = ratio_interval(peer.seconds, mine.seconds)
     return Point(
         name,
         at,
@@ -218,7 +218,7 @@ def measured_peer(collection: SearchCollection, truth: np.ndarray, build: seismi
     return settings
 
 
-def _interval(peer: np.ndarray, ours: np.ndarray) -> tuple[float, float]:
+def ratio_interval(peer: np.ndarray, ours: np.ndarray) -> tuple[float, float]:
     """95% of the ratio of means, by a bootstrap over queries."""
     drawn = np.random.default_rng(0).integers(len(ours), size=(2000, len(ours)))
     low, high = np.quantile(peer[drawn].mean(1) / ours[drawn].mean(1), [0.025, 0.975])

@@ -8,7 +8,22 @@ import numpy as np
 from numba import cfunc, njit, types
 
 from fewer.kernels.cpu.forward import fetch, plain, vector
-from fewer.kernels.cpu.lanes import byte, code, fill, fma, gather, load_ints, mask, number, place, put, total, word, zeros
+from fewer.kernels.cpu.lanes import (
+    byte,
+    code,
+    fill,
+    fma,
+    gather,
+    load_ints,
+    mask,
+    number,
+    place,
+    prefetch,
+    put,
+    total,
+    word,
+    zeros,
+)
 from fewer.kernels.cpu.seismic_blocks import BY_BLOCK, scramble
 from fewer.kernels.cpu.seismic_lanes import (
     bits_of,
@@ -263,6 +278,8 @@ def open_block(job, block, asked, following, documents, scores, held, scored, un
     begin, end = np.int64(0), np.int64(0)
     if following >= 0:
         begin, end = np.int64(code(starts + 4 * following)), np.int64(code(starts + 4 * following + 4))
+        for at in range(begin, end):  # where its documents' lines begin, which asking for the lines must read
+            prefetch(word(job + FORWARD_STARTS) + 8 * np.int64(place(postings + 4 * at)))
     further = begin
     for at in range(first + asked, min(last, first + AHEAD)):
         ask(job, np.int64(place(postings + 4 * at)))
