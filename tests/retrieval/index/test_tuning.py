@@ -77,7 +77,7 @@ def test_the_fastest_setting_that_reaches_the_recall_is_chosen_among_all_indexes
     slow = made_up(Known(200, 3), Known(300, 4), Known(500, 5))
     tuned = tune([quick, slow], queries, 0.8, K, truth)
     assert tuned.index is slow and tuned.how == slow.how == Known(300, 4)
-    assert tuned.recall == 0.8 and 300e-6 <= tuned.mean < 0.01  # a busy machine adds to it
+    assert tuned.recall == 0.8 and tuned.mean == pytest.approx(300e-6, rel=0.5)
     assert quick.how == Known(1, 1)
     assert len(tuned.measured) == 5
     assert "made-up Known(microseconds=300, finds=4)" in tuned.why and "of 5 measured on 40 queries" in tuned.why
@@ -119,5 +119,5 @@ def test_absent_documents_count_neither_as_found_nor_as_missed():
 
 @pytest.mark.parametrize("recall", [0.0, 1.5])
 def test_a_recall_out_of_range_is_refused(queries, truth, recall):
-    with pytest.raises(RetrievalError, match="recall lies above 0 and is at most 1"):
+    with pytest.raises(RetrievalError, match="recall above 0, at most 1"):
         tune([made_up(Known(1, 1))], queries, recall, K, truth)

@@ -86,7 +86,7 @@ def tune(
         RetrievalError: no setting reaches it (the best one is named), or nothing to choose from.
     """
     if not 0 < recall <= 1:
-        raise RetrievalError(f"a recall lies above 0 and is at most 1; given: {recall}.")
+        raise RetrievalError(f"tuning needs a recall above 0, at most 1; given: {recall}.")
     return choose(survey(indexes, queries, k, truth), queries, recall, errors)
 
 
