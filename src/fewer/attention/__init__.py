@@ -1,0 +1,1 @@
+"""Sparse attention that plugs into transformers models, beside its dense and its random twin."""
