@@ -75,3 +75,7 @@ class RetrievalError(FewerError):
 
 class IndexFileError(FewerError):
     """An index on disk that is damaged, locked, or of another version."""
+
+
+class AttentionError(FewerError):
+    """Attention that cannot be made sparse: shapes, masks, padding or models that are not understood, or settings out of range."""
