@@ -44,7 +44,20 @@ def anchor(
         first: index of the first real token of each sequence. Blocks are counted from there, so padding on the left changes
             no result; rows of the padding are zeros.
     """
-    columns = anchor_columns(q, k, theta, block, step, scale, first)
+    return stripes(q, k, v, anchor_columns(q, k, theta, block, step, scale, first), block, step, scale, first)
+
+
+def stripes(
+    q: Float[Tensor, "batch heads n dim"],
+    k: Float[Tensor, "batch kv_heads n dim"],
+    v: Float[Tensor, "batch kv_heads n dim"],
+    columns: Bool[Tensor, "batch heads groups n"],
+    block: int = 128,
+    step: int = 16,
+    scale: float | None = None,
+    first: Int[Tensor, " batch"] | None = None,
+) -> Float[Tensor, "batch heads n dim"]:
+    """As `anchor`, with columns that someone else chose: for its random twin."""
     at, group, own = _anchored(q, block, step, first)
     wide = columns.gather(2, group[:, None, :, None].expand(-1, q.shape[1], -1, q.shape[2]))
     return attend(q, k, v, own[:, None] | (wide & (at >= 0)[:, None, :, None]), scale)

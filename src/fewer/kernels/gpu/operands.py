@@ -1,0 +1,88 @@
+"""What kernels for attention take, and how their work is cut."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fewer.errors import KernelError
+
+DIMS = (16, 32, 64, 128)
+DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+
+
+class Launch(NamedTuple):
+    """How attention with many queries is cut. Chosen by reasoning, not measured on a GPU."""
+
+    rows: int
+    """Queries in a program."""
+    wide: int
+    """Keys in a step."""
+    warps: int
+    stages: int
+    """Steps whose keys and values are under way at once."""
+
+    @classmethod
+    def of(cls, dim: int, size: int, most: int) -> "Launch":
+        """Tiles for values of `size` bytes that leave a program at most 100 KiB of shared memory, as small GPUs have.
+
+        Args:
+            most: queries that may share a list of keys; a tile is not larger.
+        """
+        rows = 128 if size == 2 else (64 if dim <= 64 else 32)
+        wide = 64 if size == 2 or dim <= 64 else 32
+        while rows > 16 and rows >= 2 * most:
+            rows //= 2
+        return cls(rows, wide, 8 if rows == 128 and dim == 128 else 4, 2)
+
+
+def checked(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The three with neighbouring components side by side; any other stride is left as it is, so that no cache is copied.
+
+    Raises:
+        KernelError: a type, head size, number of heads or device that the kernels do not take.
+    """
+    if not q.dtype == k.dtype == v.dtype or q.dtype not in DTYPES:
+        raise KernelError(f"q, k and v are {q.dtype}, {k.dtype} and {v.dtype}; give all in float16, bfloat16 or float32.")
+    if not q.shape[-1] == k.shape[-1] == v.shape[-1] or q.shape[-1] not in DIMS:
+        raise KernelError(
+            f"heads of {q.shape[-1]}, {k.shape[-1]} and {v.shape[-1]}; kernels take 16, 32, 64 or 128, all alike."
+        )
+    if k.shape != v.shape or k.shape[0] != q.shape[0] or q.shape[1] % k.shape[1]:
+        raise KernelError(
+            f"q is {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}; k and v must be alike, of q's batch, and their "
+            "heads must divide q's."
+        )
+    if not q.device == k.device == v.device:
+        raise KernelError(f"q, k and v lie on {q.device}, {k.device} and {v.device}; move them to one device.")
+    q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
+    return q, k, v
+
+
+def scaled(q: Tensor, scale: float | None) -> float:
+    return q.shape[-1] ** -0.5 if scale is None else scale
+
+
+def firsts(first: Tensor | None, q: Tensor) -> Tensor:
+    """Index of each sequence's first token, on q's device.
+
+    Raises:
+        KernelError: not one for each sequence.
+    """
+    if first is None:
+        return torch.zeros(len(q), dtype=torch.int32, device=q.device)
+    if first.shape != (len(q),):
+        raise KernelError(f"first is {tuple(first.shape)}; give one index for each of the {len(q)} sequences.")
+    return first.to(q.device, torch.int32)
+
+
+def output(q: Tensor, empty: bool = True) -> Tensor:
+    """[batch, heads, n, dim] that lies as [batch, n, heads, dim], as the projection behind attention wants it."""
+    batch, heads, n, dim = q.shape
+    make = torch.empty if empty else torch.zeros
+    return make(batch, n, heads, dim, dtype=q.dtype, device=q.device).transpose(1, 2)
+
+
+def strides(*tensors: Tensor) -> list[int]:
+    """Of batch, head and position, of one after the other."""
+    return [step for tensor in tensors for step in tensor.stride()[:3]]
