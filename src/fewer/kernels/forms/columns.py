@@ -1,0 +1,150 @@
+"""Columns: weights stored by input, so that a product can leave out the inputs that hardly matter."""
+
+from collections.abc import Sequence
+from functools import cache, cached_property
+from importlib import import_module
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+from fewer.errors import KernelError
+from fewer.kernels.attention_reference import columns as reference
+from fewer.kernels.dispatch import cpu_path
+from fewer.kernels.forms.packed import padded
+
+LANES = 16
+DTYPES = (torch.float32, torch.bfloat16)
+WIDEST = 2**17
+"""Inputs of the widest layer: what a thread notes of them lies on its stack."""
+
+
+class Columns:
+    """One matrix by input, the thresholds of its inputs, and a low-rank copy for those that stay below (`columns`).
+
+    The weights are there once: `weight` is a view, in the usual order of sides, for dense products.
+    """
+
+    def __init__(
+        self,
+        weight: Float[Tensor, "out in"],
+        thresholds: Float[Tensor, " in"],
+        down: Float[Tensor, "in rank"] | None = None,
+        up: Float[Tensor, "rank out"] | None = None,
+    ):
+        """`thresholds`: of |x|; an input that is larger, or NaN, is multiplied by its weights, any other by `down` and `up`.
+
+        Raises:
+            KernelError: weights that are not float32 or bfloat16 on the CPU, or shapes that do not belong together.
+        """
+        out, width = weight.shape
+        rank = 0 if down is None or up is None else down.shape[1]
+        if weight.dtype not in DTYPES or weight.device.type != "cpu" or width > WIDEST:
+            raise KernelError(
+                f"columns holds float32 or bfloat16 on the CPU, of at most {WIDEST} inputs; given: {tuple(weight.shape)} of "
+                f"{weight.dtype} on {weight.device}."
+            )
+        if thresholds.shape != (width,) or (rank and (down.shape, up.shape) != ((width, rank), (rank, out))):  # type: ignore[union-attr]
+            raise KernelError(
+                f"weights {out} x {width} need {width} thresholds and factors {width} x r and r x {out}; given: thresholds "
+                f"{tuple(thresholds.shape)}, factors {None if down is None else tuple(down.shape)} and "
+                f"{None if up is None else tuple(up.shape)}."
+            )
+        self.shape, self.rank = (out, width), rank
+        rows = width + rank + -rank % LANES
+        self.table = weight.new_zeros(rows, out + -out % LANES)
+        self.table[:width, :out] = weight.t()
+        self.thresholds = pad(thresholds.float(), (0, -width % LANES), value=torch.inf)
+        self.down: Tensor | None = None
+        if rank:
+            self.table[width : width + rank, :out] = up  # type: ignore[assignment]
+            self.down = padded(down.to(weight.dtype), LANES, LANES)  # type: ignore[union-attr]
+
+    @property
+    def weight(self) -> Float[Tensor, "out in"]:
+        return self.table[: self.shape[1], : self.shape[0]].t()
+
+    def factors(self) -> tuple[Tensor | None, Tensor | None]:
+        """(down, up) of the low-rank copy; (None, None) without one."""
+        if self.down is None:
+            return None, None
+        width = self.shape[1]
+        return self.down[:width, : self.rank], self.table[width : width + self.rank, : self.shape[0]]
+
+    def reference(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
+        """The product in torch: what the kernel is held against."""
+        factors = (None if f is None else f.to(x.dtype) for f in self.factors())
+        flat = x.reshape(-1, x.shape[-1])
+        product = reference(flat, self.weight.t().to(x.dtype), self.thresholds[: self.shape[1]].double(), *factors)
+        return product.view(*x.shape[:-1], self.shape[0])
+
+    @property
+    def nbytes(self) -> int:
+        return self.table.nbytes + self.thresholds.nbytes + (0 if self.down is None else self.down.nbytes)
+
+
+class ColumnProduct:
+    """Products of one vector, or of a few one by one, with several matrices in one go: they read the same inputs.
+
+    Parts are not changed afterwards. Calls from several Python threads at once are safe.
+    """
+
+    def __init__(self, parts: Sequence[Columns]):
+        """Raises KernelError when the parts differ in inputs or in type."""
+        self.parts = tuple(parts)
+        widths, types = {p.shape[1] for p in self.parts}, {p.table.dtype for p in self.parts}
+        if len(widths) != 1 or len(types) != 1:
+            raise KernelError(f"parts must read the same inputs in one type; these read {widths} in {types}.")
+        self.heights = [p.table.shape[1] for p in self.parts]
+
+    def multiply(self, x: Float[Tensor, "*batch in"]) -> list[Float[Tensor, "*batch out"]]:
+        """One result for each part, in the type of `x`; arithmetic is float32. Which path runs, `kernels.dispatch` says."""
+        kernel = _kernel(cpu_path())
+        if kernel is None:
+            return [part.reference(x.float()).to(x.dtype) for part in self.parts]
+        from fewer.kernels.cpu.team import run
+
+        inputs = x if x.dtype is torch.float32 else x.float()
+        width = x.shape[-1]
+        if width % LANES:
+            inputs = pad(inputs, (0, -width % LANES))
+        elif not inputs.is_contiguous():
+            inputs = inputs.contiguous()
+        height, half, described, most = self._described
+        out = torch.empty((*x.shape[:-1], height))
+        batch, threads = x.numel() // width, torch.get_num_threads()
+        cut = 1 if threads == 1 else 2 * threads
+        units = batch * len(self.parts) * cut
+        step = 4 * (width + -width % LANES)
+        places = inputs.data_ptr(), step, out.data_ptr(), 4 * height
+        run(kernel, units, *places, half, cut, len(self.parts), described.data_ptr(), most)
+        if x.dtype is not torch.float32:
+            out = out.to(x.dtype)
+        if len(self.parts) == 1:
+            return [out if height == self.parts[0].shape[0] else out[..., : self.parts[0].shape[0]]]
+        split = out.split_with_sizes(self.heights, -1)
+        return [y[..., : part.shape[0]] for y, part in zip(split, self.parts, strict=True)]
+
+    @cached_property
+    def _described(self) -> tuple[int, int, Tensor, int]:
+        """Outputs in all, are the weights bfloat16, the parts as the kernel knows them, and what the largest needs."""
+        rows, at = [], 0
+        for part in self.parts:
+            table, down = part.table, part.down
+            step = table.shape[1] * table.element_size()
+            rank, address = (0, 0) if down is None else (down.shape[1], down.data_ptr())
+            places = part.thresholds.data_ptr(), table.data_ptr(), step, table.shape[1], 4 * at, rank, address, part.shape[1]
+            rows.append([len(part.thresholds), *places])
+            at += table.shape[1]
+        most = max(row[0] + row[6] for row in rows)
+        return at, int(self.parts[0].table.dtype == torch.bfloat16), torch.tensor(rows), most
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_described"}  # copies lie elsewhere
+
+
+@cache
+def _kernel(path: str) -> Any:
+    return None if path == "reference" else getattr(import_module("fewer.kernels.cpu.columns"), path)()
