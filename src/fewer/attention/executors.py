@@ -8,7 +8,6 @@ from torch.nn.functional import scaled_dot_product_attention
 from fewer.attention.inputs import Inputs
 from fewer.attention.keys import Everything, KeySet
 
-
 ALL = Everything()
 
 
