@@ -128,9 +128,9 @@ def plain(values, rows, n, table, step, first, last, y, read, size):
             put(y + 4 * o, number(y + 4 * o) + value * read(row + o * size))
 
 
-@njit
+@njit(forceinline=True)
 def pieces(job, find, add, read, size):
-    """Take pieces until none is left."""
+    """Take pieces until none is left. Inlined, since numba keeps no kernel on disk in which functions are handed on."""
     most = word(job + MOST)
     values, rows, low = room(4 * most + 128), room(4 * most + 128), room(4 * most + 128)
     cut, parts, done, n = word(job + PIECES), word(job + PARTS), -1, 0
