@@ -4,6 +4,10 @@
     fewer.attention.configure(model, "anchor", theta=8.0)       # a loaded transformers model, from now on
     AutoModelForCausalLM.from_pretrained(id, attn_implementation="fewer_anchor")
 
-Importing this package registers the names with transformers where transformers has been imported already, and when
-`configure` is called; `fewer.attention.register()` does so at once.
+Importing this package registers the names with transformers.
 """
+
+from fewer.attention.registered import register
+from fewer.attention.settings import NAMES, configure, named
+
+__all__ = ["NAMES", "configure", "named", "register"]

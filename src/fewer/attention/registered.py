@@ -1,8 +1,8 @@
 """What transformers calls: one attention function for each name, and one mask function for all of them.
 
 Importing this registers the names ("fewer_dense", "fewer_anchor", ...), so that they work in `from_pretrained(...,
-attn_implementation=...)` and `set_attn_implementation`. A mask arrives here in one of three forms: None (nothing is padded), which keys
-of each sequence are real, or every cell, for masks that are not causal or bidirectional and nothing else.
+attn_implementation=...)` and `set_attn_implementation`. A mask arrives here in one of three forms: None (nothing is padded), the
+real keys of each sequence, or every cell, where a mask is more than causal or bidirectional.
 """
 
 import logging
@@ -38,18 +38,10 @@ def mask(
     attention_mask: Tensor | None = None,
     **others: Any,
 ) -> Bool[Tensor, "batch keys"] | Bool[Tensor, "batch 1 queries keys"] | None:
-    """None, the real keys of each sequence, or all cells: see the module. Arguments are those of transformers' mask functions."""
+    """None, the real keys of each sequence, or all cells: see the module. Called as transformers' own mask functions."""
     if mask_function not in (causal_mask_function, bidirectional_mask_function):
-        return sdpa_mask(
-            batch_size,
-            q_length,
-            kv_length,
-            q_offset,
-            kv_offset,
-            mask_function,
-            attention_mask,
-            **{**others, "local_size": None},
-        )
+        others |= {"local_size": None, "attention_mask": attention_mask}
+        return sdpa_mask(batch_size, q_length, kv_length, q_offset, kv_offset, mask_function, **others)
     written = int(q_offset) + q_length - kv_offset  # a static cache is longer than what was written into it
     real = None
     if attention_mask is not None:
@@ -140,8 +132,8 @@ def _by_torch(
     window = others.get("sliding_window") or getattr(module, "sliding_window", None)
     if method.kind != "dense" and not window:
         raise AttentionError(
-            f"{name} chooses keys of causal or bidirectional attention; this mask, of shape {tuple(cells.shape)}, is neither (packed "
-            'sequences, a custom mask?). Use "fewer_dense" or "sdpa", or give the padding mask of shape [batch, tokens].'
+            f"{name} chooses keys of causal or bidirectional attention; this mask, of shape {tuple(cells.shape)}, is neither "
+            '(packed sequences, a custom mask?). Use "fewer_dense" or "sdpa", or give the padding mask of shape [batch, tokens].'
         )
     _say_once(name, "sliding window" if window else "custom mask")
     return sdpa_attention_forward(module, query, key, value, cells, scaling=scaling, **others)

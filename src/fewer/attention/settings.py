@@ -57,7 +57,7 @@ def configure(
         parameters: of the method, in every layer.
 
     Raises:
-        AttentionError: an unknown method or parameter, a layer that the model lacks, or a model whose attention cannot be switched.
+        AttentionError: an unknown method or parameter, a layer that the model lacks, a model whose attention cannot be switched.
     """
     import fewer.attention.registered  # noqa: F401 - registers the names
 
@@ -80,7 +80,7 @@ def configure(
     }
     for layer in range(count):
         _method(said, layer)
-    twin, _, plain = said["method"].rpartition(":")
+    plain = said["method"].rpartition(":")[2]
     for holder in {id(c): c for c in (config, config.get_text_config())}.values():
         setattr(holder, FIELD, said)
     switch(f"fewer_{plain}")
