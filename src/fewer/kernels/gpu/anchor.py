@@ -76,7 +76,7 @@ def near(
         torch.full((batch, heads, n), -torch.inf, device=q.device),
         torch.zeros(batch, heads, n, device=q.device),
     )
-    cut = Launch.of(dim, q.element_size(), group)
+    cut = Launch.of(q, group)
     grid = (triton.cdiv(n, group) * triton.cdiv(group, cut.rows), batch * heads)
     first = firsts(first, q)
     nearest[grid](
@@ -120,7 +120,7 @@ def far(
         wanted = (batch, heads, triton.cdiv(n, group), n)
         raise KernelError(f"columns are {tuple(columns.shape)}; {wanted} is wanted: one row for each group of {group} queries.")
     starts, kept = column_lists(columns)
-    cut = Launch.of(dim, q.element_size(), group)
+    cut = Launch.of(q, group)
     tiles = triton.cdiv(group, cut.rows)
     grid = (columns.shape[2] * tiles, batch * heads)
     farther[grid](

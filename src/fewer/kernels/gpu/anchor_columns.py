@@ -10,7 +10,7 @@ from fewer.kernels.gpu.online import LOG2_E
 
 WIDE = 128
 """Columns in a program that looks for them."""
-LISTED = 1024
+LISTED = 2048
 """Columns that a program lists in a step."""
 
 

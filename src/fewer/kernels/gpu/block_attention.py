@@ -43,7 +43,7 @@ def blocks(
         raise KernelError(f"the lists are {tuple(lists.indices.shape)}, for a batch of {batch} and {heads} heads.")
     counts, indices = lists.counts.expand(batch, heads, -1), lists.indices.expand(batch, heads, -1, -1)
     out = output(q)
-    cut = Launch.of(dim, q.element_size(), block)
+    cut = Launch.of(q, block)
     grid = (tall * triton.cdiv(block, cut.rows), batch * heads)
     blockwise[grid](
         *(q, k, v, firsts(first, q), counts, indices, out, scaled(q, scale) * LOG2_E, heads, heads // k.shape[1]),

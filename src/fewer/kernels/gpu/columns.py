@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewer.errors import KernelError
-from fewer.kernels.gpu.operands import DTYPES
+from fewer.kernels.gpu.operands import DTYPES, processors
 
 
 class Launch(NamedTuple):
@@ -69,8 +69,7 @@ def product(
     each = isinstance(threshold, Tensor) and threshold.ndim > 0
     if isinstance(threshold, Tensor):
         threshold = threshold.to(x.device, torch.float32).contiguous() if each else float(threshold)
-    room = 4 * torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 4
-    cut = Launch.of(rows, width, out, room)
+    cut = Launch.of(rows, width, out, 4 * processors(x))
     sums = torch.empty(cut.parts, rows, out, device=x.device)
     if sums.numel() == 0:
         return torch.zeros(rows, out, device=x.device)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fewer.errors import KernelError
 from fewer.kernels.gpu.online import LOG2_E, attend, divided, start
-from fewer.kernels.gpu.operands import checked, firsts, scaled
+from fewer.kernels.gpu.operands import checked, firsts, processors, scaled, strides
 
 WIDE = 64
 """Keys in a step."""
@@ -68,12 +68,12 @@ def _attended(
 ) -> Tensor:
     whole, k, v = checked(q[:, :, None], k, v)
     q = whole[:, :, 0].contiguous()
-    (batch, heads, dim), kv_heads = q.shape, k.shape[1]
-    shared = heads // kv_heads
-    lists, together, list_step = _lists(indices, batch, heads, kv_heads)
-    length = k.shape[2] if lists is None else lists.shape[-1]
+    (batch, heads, dim), (_, kv_heads, keys, _) = q.shape, k.shape
+    lists, together, list_steps = _lists(indices, batch, heads, kv_heads)
+    length = keys if lists is None else lists.shape[-1]
     units = heads // together
-    parts = min(triton.cdiv(length, SHORTEST), MOST, max(1, _room(q) // (batch * units))) if parts is None else parts
+    if parts is None:  # four programs on each processor, if the keys are enough for them
+        parts = min(triton.cdiv(length, SHORTEST), MOST, 4 * processors(q) // (batch * units))
     parts = max(1, parts)
     chunk = triton.cdiv(triton.cdiv(length, parts), WIDE) * WIDE
     out = torch.empty_like(q)
@@ -81,33 +81,24 @@ def _attended(
     sums = out if parts == 1 else torch.empty(batch, heads, parts, dim, device=q.device)
     part[(parts, units, batch)](
         *(q, k, v, out if lists is None else lists, firsts(first, q), peaks, totals, sums, scaled(q, scale) * LOG2_E),
-        *(
-            length,
-            chunk,
-            together,
-            shared,
-            *k.stride()[:3],
-            *v.stride()[:3],
-            0 if lists is None else lists.stride(0),
-            list_step,
-        ),
+        *(length, chunk, together, heads // kv_heads, *strides(k, v), *list_steps),
         DIM=dim,
         TILE=1 if together == 1 else max(16, triton.next_power_of_2(together)),
         WIDE=WIDE if dim * q.element_size() <= 256 else WIDE // 2,
         LISTED=lists is not None,
         ALONE=parts == 1,
         num_warps=4,
-        num_stages=2,
+        num_stages=3,
     )
     if parts > 1:
         combine[(batch * heads,)](peaks, totals, sums, out, parts, DIM=dim, PARTS=triton.next_power_of_2(parts), num_warps=4)
     return out
 
 
-def _lists(indices: Tensor | None, batch: int, heads: int, kv_heads: int) -> tuple[Tensor | None, int, int]:
-    """The lists, how many query heads share one and its keys, and the step from one list to the next."""
+def _lists(indices: Tensor | None, batch: int, heads: int, kv_heads: int) -> tuple[Tensor | None, int, tuple[int, int]]:
+    """The lists, how many query heads share one and its keys, and the steps to the next sequence's and the next heads' list."""
     if indices is None:
-        return None, heads // kv_heads, 0
+        return None, heads // kv_heads, (0, 0)
     shape = indices.shape
     if len(shape) not in (2, 3) or shape[0] != batch or (len(shape) == 3 and shape[1] not in (kv_heads, heads)):
         raise KernelError(
@@ -115,13 +106,8 @@ def _lists(indices: Tensor | None, batch: int, heads: int, kv_heads: int) -> tup
         )
     lists = indices if indices.stride(-1) == 1 else indices.contiguous()
     if lists.ndim == 2:
-        return lists, heads // kv_heads, 0
-    return lists, heads // lists.shape[1], lists.stride(1)
-
-
-def _room(q: Tensor) -> int:
-    """Programs that fill the device: four on each of its processors."""
-    return 4 * torch.cuda.get_device_properties(q.device).multi_processor_count if q.is_cuda else MOST
+        return lists, heads // kv_heads, (lists.stride(0), 0)
+    return lists, heads // lists.shape[1], (lists.stride(0), lists.stride(1))
 
 
 @triton.jit

@@ -23,17 +23,19 @@ class Launch(NamedTuple):
     """Steps whose keys and values are under way at once."""
 
     @classmethod
-    def of(cls, dim: int, size: int, most: int) -> "Launch":
-        """Tiles for values of `size` bytes that leave a program at most 100 KiB of shared memory, as small GPUs have.
+    def of(cls, q: Tensor, most: int) -> "Launch":
+        """Tiles that leave a program at most 100 KiB of shared memory, as small GPUs have; with a step more under way where
+        there are 160. Keys that are looked up in a list first need it.
 
         Args:
-            most: queries that may share a list of keys; a tile is not larger.
+            most: queries that may share a list of keys; a tile of more would be in vain.
         """
-        rows = 128 if size == 2 else (64 if dim <= 64 else 32)
-        wide = 64 if size == 2 or dim <= 64 else 32
+        dim, half = q.shape[-1], q.element_size() == 2
+        rows = 128 if half else (64 if dim <= 64 else 32)
         while rows > 16 and rows >= 2 * most:
             rows //= 2
-        return cls(rows, wide, 8 if rows == 128 and dim == 128 else 4, 2)
+        wide = 64 if half or dim <= 64 else 32
+        return cls(rows, wide, 8 if dim == 128 and (rows == 128 or not half) else 4, 3 if _shared(q) >= 160 * 2**10 else 2)
 
 
 def checked(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -86,3 +88,13 @@ def output(q: Tensor, empty: bool = True) -> Tensor:
 def strides(*tensors: Tensor) -> list[int]:
     """Of batch, head and position, of one after the other."""
     return [step for tensor in tensors for step in tensor.stride()[:3]]
+
+
+def processors(x: Tensor) -> int:
+    """Of its GPU; one in Triton's interpreter."""
+    return torch.cuda.get_device_properties(x.device).multi_processor_count if x.is_cuda else 1
+
+
+def _shared(x: Tensor) -> int:
+    """Bytes of shared memory that a program may ask for."""
+    return torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin if x.is_cuda else 0
