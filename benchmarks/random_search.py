@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from fewer.core import stream
+from fewer.core.one_thread import one_thread
 from fewer.errors import MissingExtraError
 from fewer.measure.benchmark import Benchmark, Point, pair
 from fewer.weights.networks.perceptron import perceptron
-from fewer.weights.one_thread import one_thread
 from fewer.weights.search.loss import Loss
 from fewer.weights.search.nodes import NodeSampler, NodeSubnetwork
 from fewer.weights.search.search import random_search

@@ -27,7 +27,7 @@ def own_registry(monkeypatch) -> None:
 @pytest.fixture
 def one_thread():
     """Networks as small as these lose by being shared out over threads."""
-    from fewer.weights.one_thread import one_thread
+    from fewer.core.one_thread import one_thread
 
     with one_thread():
         yield

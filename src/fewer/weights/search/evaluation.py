@@ -5,8 +5,8 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from fewer.core.one_thread import one_thread
 from fewer.errors import FewerError, ScoreError, SearchError
-from fewer.weights.one_thread import one_thread
 
 Candidate = TypeVar("Candidate", covariant=True)
 

@@ -9,8 +9,8 @@ from typing import Any, Generic, NamedTuple
 
 from fewer.compare.store import Store, key_of
 from fewer.compare.task import Measurement
+from fewer.core.one_thread import one_thread
 from fewer.errors import BudgetError, MethodError
-from fewer.weights.one_thread import one_thread
 from fewer.weights.search.budget import Flops, Samples, spending
 from fewer.weights.search.crew import Where, evaluated, hire
 from fewer.weights.search.evaluation import Candidate, Evaluation, Job, Objective, Sampler

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fewer.compare.task import Direction, Measurement, Task
 from fewer.core import Budget, Density, Method, stream
 from fewer.core.detect import detect
+from fewer.core.one_thread import one_thread
 from fewer.data.images import load
 from fewer.data.split import shuffled
 from fewer.errors import BudgetError, MethodError
@@ -20,7 +21,6 @@ from fewer.measure.latency import interleaved
 from fewer.measure.quality import classification
 from fewer.weights.effective import effective
 from fewer.weights.networks.perceptron import perceptron as chain_of
-from fewer.weights.one_thread import one_thread
 from fewer.weights.training.at_width import AtWidth
 from fewer.weights.training.chain import forward, links
 from fewer.weights.training.methods import (

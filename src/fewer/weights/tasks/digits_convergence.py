@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from fewer.compare.task import Direction, Measurement, Task
 from fewer.core import Budget, Density, Method
+from fewer.core.one_thread import one_thread
 from fewer.data.images import Images, load
 from fewer.errors import BudgetError, MethodError
 from fewer.measure.quality import classification
 from fewer.weights.networks.perceptron import perceptron
-from fewer.weights.one_thread import one_thread
 from fewer.weights.search.random_search import RandomSearch
 from fewer.weights.training.moment import Masks, active
 from fewer.weights.training.problem import Problem, Recipe

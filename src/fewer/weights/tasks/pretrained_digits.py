@@ -12,9 +12,9 @@ from torch.nn.functional import cross_entropy
 
 from fewer.compare.task import Direction, Measurement, Task
 from fewer.core import Budget, Density, Method, stream
+from fewer.core.one_thread import one_thread
 from fewer.errors import MethodError
 from fewer.measure.quality import classification
-from fewer.weights.one_thread import one_thread
 from fewer.weights.prune import prune
 from fewer.weights.pruner import Pruner
 from fewer.weights.tasks.digits import digits, perceptron
