@@ -45,20 +45,20 @@ def close(y, wanted, dtype):
 
 @in_triton
 @pytest.mark.parametrize(
-    ("n", "dim", "block", "step"), [(131, 16, 8, 2), (96, 32, 16, 2), (70, 64, 24, 1), (90, 128, 16, 3), (9, 16, 16, 2)]
+    ("n", "dim", "block", "step"), [(67, 16, 8, 2), (80, 32, 16, 2), (70, 64, 24, 1), (90, 128, 16, 3), (9, 16, 16, 2)]
 )
 def test_anchor_attention_with_everything_kept_is_dense(n, dim, block, step):
     from fewer.kernels.gpu.anchor import anchor
 
     q, k, v = operands(n, dim)
-    dense = scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    dense = scaled_dot_product_attention(*(x.double() for x in (q, k, v)), is_causal=True, enable_gqa=True)
     assert (anchor(q, k, v, EVERYTHING, block, step) - dense).abs().max() < 1e-5
 
 
 @in_triton
 @pytest.mark.parametrize(
     ("n", "dim", "kv_heads", "dtype"),
-    [(131, 16, 1, torch.float32), (128, 64, 4, torch.float32), *((150, 32, 2, d) for d in HALF)],
+    [(75, 16, 1, torch.float32), *((60, 32, 4, d) for d in HALF)],
 )
 def test_anchor_attention_is_that_of_the_reference(n, dim, kv_heads, dtype):
     from fewer.kernels.gpu.anchor import anchor, anchor_columns, near, stripes
@@ -66,19 +66,19 @@ def test_anchor_attention_is_that_of_the_reference(n, dim, kv_heads, dtype):
     q, k, v = operands(n, dim, dtype, kv_heads=kv_heads)
     first = torch.tensor([0, 21], device=DEVICE)
     theta = torch.tensor([-EVERYTHING, 0.0, 1.0, 2.0], device=DEVICE)
-    found = anchor_columns(q, k, near(q, k, v, 8, 4, None, first), theta, 8, 4, None, first)
-    wanted = exactly(reference.anchor_columns, q, k, theta, 8, 4, first=first)
+    found = anchor_columns(q, k, near(q, k, v, 8, 2, None, first), theta, 8, 2, None, first)
+    wanted = exactly(reference.anchor_columns, q, k, theta, 8, 2, first=first)
     assert 0.02 < wanted.float().mean() < 0.5
     # A column whose logit is as far from the anchor as theta, to rounding, may fall on either side in half precision.
     assert (found != wanted).float().mean() <= (0 if dtype is torch.float32 else 1e-3)
-    out = anchor(q, k, v, theta, 8, 4, first=first)
-    assert close(out, exactly(reference.stripes, q, k, v, found, block=8, step=4, first=first), dtype)
+    out = anchor(q, k, v, theta, 8, 2, first=first)
+    assert close(out, exactly(reference.stripes, q, k, v, found, block=8, step=2, first=first), dtype)
     assert not out[1, :, :21].any()
     assert out.transpose(1, 2).is_contiguous()
     noise = torch.rand(found.shape, generator=torch.Generator().manual_seed(1)).to(DEVICE) < 0.3
-    noise &= exactly(reference.anchor_columns, q, k, EVERYTHING, 8, 4, first=first)
-    twin = stripes(q, k, v, noise, 8, 4, first=first)
-    assert close(twin, exactly(reference.stripes, q, k, v, noise, block=8, step=4, first=first), dtype)
+    noise &= exactly(reference.anchor_columns, q, k, EVERYTHING, 8, 2, first=first)
+    twin = stripes(q, k, v, noise, 8, 2, first=first)
+    assert close(twin, exactly(reference.stripes, q, k, v, noise, block=8, step=2, first=first), dtype)
 
 
 @in_triton
@@ -116,9 +116,9 @@ def test_decoding_over_all_or_listed_keys_is_that_of_the_reference(keys, dim, he
 @pytest.mark.parametrize(
     ("n", "dim", "block", "shape", "dtype"),
     [
-        (100, 16, 16, (2, 4), torch.float32),
-        (131, 64, 32, (1, 1), torch.float32),
-        (70, 32, 8, (1, 4), torch.float32),
+        (60, 16, 16, (2, 4), torch.float32),
+        (83, 64, 32, (1, 1), torch.float32),
+        (45, 32, 8, (1, 4), torch.float32),
         *((150, 128, 64, (2, 4), d) for d in HALF),
     ],
 )

@@ -87,12 +87,12 @@ def product(
 @triton.jit
 def skipping(
     x,  # [rows, width]
-    weight,  # [width, out]
+    weight,  # [width, results]
     threshold,  # [width], or a number
-    sums,  # [parts, rows, out]
+    sums,  # [parts, rows, results]
     rows,
     width,
-    out,
+    results,
     chunk,
     x_step,
     weight_step,
@@ -116,7 +116,7 @@ def skipping(
         small = tl.abs(values.to(tl.float32)) <= limit
         wanted = inside & (small if REST else ~small)
         values = tl.where(wanted, values, 0.0).to(values.dtype)
-        read = (tl.max(wanted.to(tl.int32), 0) > 0)[:, None] & (output < out)[None, :]
+        read = (tl.max(wanted.to(tl.int32), 0) > 0)[:, None] & (output < results)[None, :]
         there = channel.to(tl.int64)[:, None] * weight_step + output[None, :]
         w = tl.load(weight + there, mask=read, other=0.0)
         if TILE == 1:
@@ -125,8 +125,8 @@ def skipping(
             total = tl.dot(values, w, total, input_precision="ieee")
         else:
             total = tl.dot(values.to(tl.float32), w.to(tl.float32), total, input_precision="ieee")
-    line = (tl.program_id(1) * rows + row)[:, None] * out
-    tl.store(sums + line + output[None, :], total, mask=(row < rows)[:, None] & (output < out)[None, :])
+    line = (tl.program_id(1) * rows + row)[:, None] * results
+    tl.store(sums + line + output[None, :], total, mask=(row < rows)[:, None] & (output < results)[None, :])
 
 
 def _check(x: Tensor, weight: Tensor, threshold: float | Tensor, down: Tensor | None, up: Tensor | None) -> None:

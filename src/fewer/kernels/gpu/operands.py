@@ -96,5 +96,5 @@ def processors(x: Tensor) -> int:
 
 
 def _shared(x: Tensor) -> int:
-    """Bytes of shared memory that a program may ask for."""
-    return torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin if x.is_cuda else 0
+    """Bytes of shared memory that a program may ask for, where the driver says so."""
+    return getattr(torch.cuda.get_device_properties(x.device), "shared_memory_per_block_optin", 0) if x.is_cuda else 0
