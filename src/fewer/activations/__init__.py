@@ -7,25 +7,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fewer.activations.measure_inputs import measure_inputs
+    from fewer.activations.installing import cats, r_sparse, restore, sparsify, teal
+    from fewer.activations.kept_inputs import measure_inputs
     from fewer.activations.methods import CATS, TEAL, MagnitudeChannels, RSparse
     from fewer.activations.search.evolve import search_rho
     from fewer.activations.search.greedy import search_sparsity
-    from fewer.activations.sparsify import cats, r_sparse, restore, sparsify, teal
 
 _WHERE = {
     "CATS": "fewer.activations.methods",
     "MagnitudeChannels": "fewer.activations.methods",
     "RSparse": "fewer.activations.methods",
     "TEAL": "fewer.activations.methods",
-    "cats": "fewer.activations.sparsify",
-    "measure_inputs": "fewer.activations.measure_inputs",
-    "r_sparse": "fewer.activations.sparsify",
-    "restore": "fewer.activations.sparsify",
+    "cats": "fewer.activations.installing",
+    "measure_inputs": "fewer.activations.kept_inputs",
+    "r_sparse": "fewer.activations.installing",
+    "restore": "fewer.activations.installing",
     "search_rho": "fewer.activations.search.evolve",
     "search_sparsity": "fewer.activations.search.greedy",
-    "sparsify": "fewer.activations.sparsify",
-    "teal": "fewer.activations.sparsify",
+    "sparsify": "fewer.activations.installing",
+    "teal": "fewer.activations.installing",
 }
 __all__ = [
     "CATS",
