@@ -45,6 +45,10 @@ def test_a_column_is_kept_when_the_mean_query_of_any_block_comes_near_the_mean_a
     for theta, wanted in ((-3.0, []), (0.0, [2]), (0.9, [2]), (1.0, [1, 2])):
         kept = reference.anchor_columns(q, k, theta, block=1, step=2, scale=1.0)
         assert kept[0, 0, 2].nonzero().flatten().tolist() == wanted
+    # As sums: query 4 has ln(e^0 + e^0 + e^4) = 4.0360, query 5 ln(1 + 1 + e^-8 + 1) = 1.0987.
+    for theta, wanted in ((-0.91, []), (-0.90, [2]), (1.03, [2]), (1.04, [1, 2])):
+        kept = reference.anchor_columns(q, k, theta, block=1, step=2, scale=1.0, by="sum")
+        assert kept[0, 0, 2].nonzero().flatten().tolist() == wanted
     assert not reference.anchor_columns(q, k, EVERYTHING, block=1, step=2)[0, 0, 0].any()
 
 

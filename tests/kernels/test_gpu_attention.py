@@ -66,7 +66,12 @@ def test_anchor_attention_is_that_of_the_reference(n, dim, kv_heads, dtype):
     q, k, v = operands(n, dim, dtype, kv_heads=kv_heads)
     first = torch.tensor([0, 21], device=DEVICE)
     theta = torch.tensor([-EVERYTHING, 0.0, 1.0, 2.0], device=DEVICE)
-    found = anchor_columns(q, k, near(q, k, v, 8, 2, None, first), theta, 8, 2, None, first)
+    start = near(q, k, v, 16, 8, 8, None, first)
+    sums = anchor_columns(q, k, start, theta, 8, 2, None, first, by="sum")
+    wanted = exactly(reference.anchor_columns, q, k, theta, 8, 2, first=first, by="sum")
+    assert (sums != wanted).float().mean() <= (0 if dtype is torch.float32 else 1e-3)
+    found = anchor_columns(q, k, start, theta, 8, 2, None, first)
+    assert found.sum() > sums.sum()
     wanted = exactly(reference.anchor_columns, q, k, theta, 8, 2, first=first)
     assert 0.02 < wanted.float().mean() < 0.5
     # A column whose logit is as far from the anchor as theta, to rounding, may fall on either side in half precision.
@@ -213,6 +218,8 @@ def test_what_the_kernels_do_not_take_is_refused():
         blocks(q, k, v, BlockLists.of(torch.ones(1, 1, 3, 3, dtype=torch.bool, device=DEVICE), 16))
     with pytest.raises(KernelError, match=r"indices are \(2, 3, 5\); give \[2, kept\]"):
         gathered(q[:, :, 0], k, v, torch.zeros(2, 3, 5, dtype=torch.long, device=DEVICE))
+    with pytest.raises(KernelError, match="gradients are wanted"):
+        anchor(q.requires_grad_(), k, v, 1.0)
     with pytest.raises(KernelError, match="down and up come together"):
         columns(q[0, 0], torch.zeros(16, 5, device=DEVICE), 0.5, torch.zeros(16, 2, device=DEVICE))
 
@@ -263,7 +270,7 @@ def test_the_kernels_compile_for_gpus_and_read_16_bytes_at_once(capability, dim,
 
     value = {torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.float32: "*fp32"}[dtype]
     types = dict.fromkeys(("q", "k", "v", "out", "means", "x", "weight"), value) | {"first": "*i32", "starts": "*i64"}
-    types |= dict.fromkeys(("peaks", "totals", "anchors", "thetas", "sums", "threshold"), "*fp32") | {"scale": "fp32"}
+    types |= dict.fromkeys(("peaks", "totals", "anchors", "wanted", "thetas", "sums", "threshold"), "*fp32") | {"scale": "fp32"}
     types |= {"columns": "*i32", "indices": "*i32", "counts": "*i32", "kept": "*i8"}
     for kernel, fixed, (warps, stages) in kernels(dim, torch.empty(1, dim, dtype=dtype)):
         names = kernel.arg_names

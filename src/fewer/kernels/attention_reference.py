@@ -2,6 +2,8 @@
 too. Every set of kept cells is written out in full: for tests and small inputs.
 """
 
+from typing import Literal
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -35,6 +37,7 @@ def anchor(
     step: int = 16,
     scale: float | None = None,
     first: Int[Tensor, " batch"] | None = None,
+    by: Literal["max", "sum"] = "max",
 ) -> Float[Tensor, "batch heads n dim"]:
     """Causal attention to the first block, the block before the own group of `block * step` queries, the own group, and the
     columns that `anchor_columns` keeps for the group (Zhang et al. 2025, arXiv 2505.23520).
@@ -43,8 +46,9 @@ def anchor(
         theta: nats below the anchor at which a column is still kept; one for all heads or one a head.
         first: index of the first real token of each sequence. Blocks are counted from there, so padding on the left changes
             no result; rows of the padding are zeros.
+        by: see `anchor_columns`.
     """
-    return stripes(q, k, v, anchor_columns(q, k, theta, block, step, scale, first), block, step, scale, first)
+    return stripes(q, k, v, anchor_columns(q, k, theta, block, step, scale, first, by), block, step, scale, first)
 
 
 def stripes(
@@ -71,15 +75,20 @@ def anchor_columns(
     step: int = 16,
     scale: float | None = None,
     first: Int[Tensor, " batch"] | None = None,
+    by: Literal["max", "sum"] = "max",
 ) -> Bool[Tensor, "batch heads groups n"]:
     """Columns between the first block and the block before a group, of which the logit with the mean query of ANY block of
-    the group comes within theta of that block's mean anchor. The anchor of a query is its largest logit in the cells that are
-    always kept. The last group and its last block may be shorter than the others.
+    the group comes within theta of that block's mean anchor. The last group and its last block may be shorter than the
+    others.
+
+    Args:
+        by: the anchor of a query is the largest of its logits in the cells that are always kept, or their log-sum-exp (ours).
     """
     k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)
     at, _, own = _anchored(q, block, step, first)
     logits = _scale(q, scale) * q @ k.mT
-    anchors = logits.masked_fill(~own[:, None], -torch.inf).amax(-1)
+    near = logits.masked_fill(~own[:, None], -torch.inf)
+    anchors = near.amax(-1) if by == "max" else near.logsumexp(-1)
     theta = torch.as_tensor(theta, dtype=q.dtype, device=q.device).expand(q.shape[1])
     kept = torch.zeros(*q.shape[:2], -(-q.shape[2] // (block * step)), q.shape[2], dtype=torch.bool, device=q.device)
     for sequence in range(len(q)):

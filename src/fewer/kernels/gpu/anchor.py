@@ -2,7 +2,7 @@
 2505.23520). Import this module only where `gpu_path()` is "triton". The reference is `attention_reference.anchor`.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import triton
@@ -36,6 +36,7 @@ def anchor(
     step: int = 16,
     scale: float | None = None,
     first: Int[Tensor, " batch"] | None = None,
+    by: Literal["max", "sum"] = "max",
 ) -> Float[Tensor, "batch heads n dim"]:
     """Phases 1 to 3. Sums are float32; the mean queries of phase 2 are rounded to the type of q.
 
@@ -45,8 +46,9 @@ def anchor(
         KernelError: operands that the kernels do not take.
     """
     q, k, v = checked(q, k, v)
-    found = near(q, k, v, block, step, scale, first)
-    return far(q, k, v, found, anchor_columns(q, k, found, theta, block, step, scale, first), block, step, scale, first)
+    found = near(q, k, v, block * step, block, block, scale, first)
+    columns = anchor_columns(q, k, found, theta, block, step, scale, first, by)
+    return far(q, k, v, found, columns, block * step, scale, first)
 
 
 def stripes(
@@ -61,16 +63,26 @@ def stripes(
 ) -> Float[Tensor, "batch heads n dim"]:
     """As `anchor`, with columns that someone else chose, none of them always kept: for its random twin."""
     q, k, v = checked(q, k, v)
-    return far(q, k, v, near(q, k, v, block, step, scale, first), columns, block, step, scale, first)
+    return far(q, k, v, near(q, k, v, block * step, block, block, scale, first), columns, block * step, scale, first)
 
 
 def near(
-    q: Tensor, k: Tensor, v: Tensor, block: int, step: int, scale: float | None = None, first: Tensor | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    group: int,
+    init: int,
+    local: int,
+    scale: float | None = None,
+    first: Tensor | None = None,
 ) -> Near:
-    """Phase 1: the first block, the block before the own group, and the own group up to each query."""
-    (batch, heads, n, dim), group = q.shape, block * step
-    if k.shape[2] != n or block < 1 or step < 1:
-        raise KernelError(f"{n} queries, {k.shape[2]} keys, blocks of {block}, {step} a group; give as many keys as queries.")
+    """Phase 1: the `init` first keys, the `local` ones before the own group, and the own group up to each query."""
+    batch, heads, n, dim = q.shape
+    if k.shape[2] != n or group < 1 or init < 0 or local < 0:
+        raise KernelError(
+            f"{n} queries, {k.shape[2]} keys, groups of {group}, {init} first keys and {local} before a group; give as many "
+            "keys as queries, and nothing below zero."
+        )
     found = Near(
         output(q, empty=first is None),
         torch.full((batch, heads, n), -torch.inf, device=q.device),
@@ -78,9 +90,8 @@ def near(
     )
     cut = Launch.of(q, group)
     grid = (triton.cdiv(n, group) * triton.cdiv(group, cut.rows), batch * heads)
-    first = firsts(first, q)
     nearest[grid](
-        *(q, k, v, first, *found, scaled(q, scale) * LOG2_E, heads, heads // k.shape[1], n, block, group),
+        *(q, k, v, firsts(first, q), *found, scaled(q, scale) * LOG2_E, heads, heads // k.shape[1], n, group, init, local),
         *strides(q, k, v, found.out),
         *(dim, cut.rows, cut.wide),
         num_warps=cut.warps,
@@ -98,9 +109,11 @@ def anchor_columns(
     step: int,
     scale: float | None = None,
     first: Tensor | None = None,
+    by: Literal["max", "sum"] = "max",
 ) -> Bool[Tensor, "batch heads groups n"]:
-    """Phase 2: the columns of each group whose logit with a mean query is within theta of that block's mean peak."""
-    return search(q, k, found.peaks, theta, block, step, scaled(q, scale), firsts(first, q))
+    """Phase 2: the columns of each group whose logit with a mean query is within theta of that block's mean anchor."""
+    anchors = found.peaks if by == "max" else found.peaks + found.totals.log2()
+    return search(q, k, anchors, theta, block, step, scaled(q, scale), firsts(first, q))
 
 
 def far(
@@ -109,23 +122,22 @@ def far(
     v: Tensor,
     found: Near,
     columns: Bool[Tensor, "batch heads groups n"],
-    block: int,
-    step: int,
+    group: int,
     scale: float | None = None,
     first: Tensor | None = None,
 ) -> Float[Tensor, "batch heads n dim"]:
     """Phase 3: the same softmax goes on over the kept columns. The result replaces `found.out`."""
-    (batch, heads, n, dim), group = q.shape, block * step
-    if columns.shape != (batch, heads, triton.cdiv(n, group), n):
-        wanted = (batch, heads, triton.cdiv(n, group), n)
-        raise KernelError(f"columns are {tuple(columns.shape)}; {wanted} is wanted: one row for each group of {group} queries.")
+    (batch, heads, n, dim), groups = q.shape, triton.cdiv(q.shape[2], group)
+    if columns.shape != (batch, heads, groups, n):
+        raise KernelError(
+            f"columns are {tuple(columns.shape)}; {(batch, heads, groups, n)} is wanted: one row for each group of {group} "
+            "queries."
+        )
     starts, kept = column_lists(columns)
     cut = Launch.of(q, group)
-    tiles = triton.cdiv(group, cut.rows)
-    grid = (columns.shape[2] * tiles, batch * heads)
-    farther[grid](
+    farther[(groups * triton.cdiv(group, cut.rows), batch * heads)](
         *(q, k, v, firsts(first, q), *found, starts, kept),
-        *(scaled(q, scale) * LOG2_E, heads, heads // k.shape[1], n, group, columns.shape[2]),
+        *(scaled(q, scale) * LOG2_E, heads, heads // k.shape[1], n, group, groups),
         *strides(q, k, v, found.out),
         *(dim, cut.rows, cut.wide),
         num_warps=cut.warps,
@@ -147,8 +159,9 @@ def nearest(
     heads,
     shared,
     n,
-    block,
     group,  # queries
+    init,
+    local,
     q_batch,
     q_head,
     q_step,
@@ -181,10 +194,10 @@ def nearest(
     v += batch * v_batch + head // shared * v_head + before * v_step
     out += batch * out_batch + head * out_head + before * out_step
     queries = tl.load(q + row.to(tl.int64)[:, None] * q_step + lane[None, :], mask=inside[:, None], other=0.0)
-    init = tl.minimum(block, begin)
+    init = tl.minimum(init, begin)
     peak, total, sums = start(ROWS, DIM)
     peak, total, sums = among(queries, k, v, row, 0, init, peak, total, sums, scale, k_step, v_step, DIM, WIDE)
-    local = tl.maximum(init, begin - block)
+    local = tl.maximum(init, begin - local)
     peak, total, sums = among(queries, k, v, row, local, end, peak, total, sums, scale, k_step, v_step, DIM, WIDE)
     there = row.to(tl.int64)
     mean = divided(sums, total)

@@ -17,25 +17,25 @@ LISTED = 2048
 def search(
     q: Float[Tensor, "batch heads n dim"],
     k: Float[Tensor, "batch kv_heads n dim"],
-    peaks: Float[Tensor, "batch heads n"],
+    anchors: Float[Tensor, "batch heads n"],
     theta: float | Float[Tensor, " heads"],
     block: int,
     step: int,
     scale: float,
     first: Int[Tensor, " batch"],
 ) -> Bool[Tensor, "batch heads groups n"]:
-    """Columns that come within theta (nats) of the mean peak of some block of the group; peaks are in units of log2."""
+    """Columns that come within theta (nats) of the mean anchor of some block of the group; anchors are in units of log2."""
     batch, heads, n, dim = q.shape
     count, groups = triton.cdiv(n, block), triton.cdiv(n, block * step)
     means = torch.empty(batch, heads, count, dim, dtype=q.dtype, device=q.device)
-    anchors = torch.empty(batch, heads, count, device=q.device)
+    wanted = torch.empty(batch, heads, count, device=q.device)
     pool[(count, batch * heads)](
-        *(q, peaks, first, means, anchors, heads, n, block, count, *q.stride()[:3]), DIM=dim, ROWS=32, num_warps=4
+        *(q, anchors, first, means, wanted, heads, n, block, count, *q.stride()[:3]), DIM=dim, ROWS=32, num_warps=4
     )
     kept = torch.zeros(batch, heads, groups, n, dtype=torch.bool, device=q.device)
     thetas = torch.as_tensor(theta, dtype=torch.float32, device=q.device).expand(heads).contiguous() * LOG2_E
     hits[(triton.cdiv(n, WIDE), groups, batch * heads)](
-        *(means, anchors, k, first, thetas, kept.view(torch.int8), scale * LOG2_E),
+        *(means, wanted, k, first, thetas, kept.view(torch.int8), scale * LOG2_E),
         *(heads, heads // k.shape[1], n, block, step, count, *k.stride()[:3]),
         DIM=dim,
         STEPS=max(16, triton.next_power_of_2(step)),
@@ -58,10 +58,10 @@ def column_lists(kept: Bool[Tensor, "*lists n"]) -> tuple[Int[Tensor, " lists+1"
 @triton.jit
 def pool(
     q,  # [batch, heads, n, DIM], by its strides
-    peaks,  # [batch, heads, n]
+    anchors,  # [batch, heads, n]
     first,  # [batch]
     means,  # [batch, heads, count, DIM]
-    anchors,  # [batch, heads, count]
+    wanted,  # [batch, heads, count]
     heads,
     n,
     block,
@@ -72,7 +72,7 @@ def pool(
     DIM: tl.constexpr,
     ROWS: tl.constexpr,
 ):  # pragma: no cover - compiled
-    """Mean query and mean peak of one block. A block beyond the sequence has an anchor that nothing comes near."""
+    """Mean query and mean anchor of one block. A block beyond the sequence has an anchor that nothing comes near."""
     batch = (tl.program_id(1) // heads).to(tl.int64)
     head = (tl.program_id(1) % heads).to(tl.int64)
     lane = tl.arange(0, DIM)
@@ -82,23 +82,23 @@ def pool(
     q += batch * q_batch + head * q_head
     line = tl.program_id(1).to(tl.int64)
     query = tl.zeros((DIM,), tl.float32)
-    peak = tl.zeros((ROWS,), tl.float32)
+    anchor = tl.zeros((ROWS,), tl.float32)
     for at in range(begin, end, ROWS):
         row = (at + tl.arange(0, ROWS)).to(tl.int64)
         inside = row < end
         rows = tl.load(q + row[:, None] * q_step + lane[None, :], mask=inside[:, None], other=0.0)
         query += tl.sum(rows.to(tl.float32), 0)
-        peak += tl.load(peaks + line * n + row, mask=inside, other=0.0)
+        anchor += tl.load(anchors + line * n + row, mask=inside, other=0.0)
     size = tl.maximum(end - begin, 1).to(tl.float32)
-    anchor = tl.where(begin < end, tl.sum(peak, 0) / size, float("inf"))
+    mean = tl.where(begin < end, tl.sum(anchor, 0) / size, float("inf"))
     tl.store(means + (line * count + tl.program_id(0)) * DIM + lane, query / size)
-    tl.store(anchors + line * count + tl.program_id(0), anchor)
+    tl.store(wanted + line * count + tl.program_id(0), mean)
 
 
 @triton.jit
 def hits(
     means,  # [batch, heads, count, DIM]
-    anchors,  # [batch, heads, count]
+    wanted,  # [batch, heads, count]
     k,  # [batch, heads / shared, n, DIM], by its strides
     first,  # [batch]
     thetas,  # [heads]
@@ -131,13 +131,13 @@ def hits(
         mine = (tl.arange(0, STEPS) < step) & (place < count)
         line = tl.program_id(2).to(tl.int64) * count + place
         queries = tl.load(means + line[:, None] * DIM + lane[None, :], mask=mine[:, None], other=0.0)
-        wanted = tl.load(anchors + line, mask=mine, other=float("inf"))
+        limit = tl.load(wanted + line, mask=mine, other=float("inf"))
         k += batch * k_batch + head // shared * k_head
         there = (before + column).to(tl.int64)[:, None] * k_step + lane[None, :]
         keys = tl.load(k + there, mask=between[:, None], other=0.0)
         logits = tl.dot(queries, tl.trans(keys), input_precision="ieee") * scale
         # A theta without bounds keeps every column of a real block, and no block beyond the end keeps any.
-        near = (logits + tl.load(thetas + head) >= wanted[:, None]) & (wanted < float("inf"))[:, None]
+        near = (logits + tl.load(thetas + head) >= limit[:, None]) & (limit < float("inf"))[:, None]
         hit = tl.max(near.to(tl.int32), 0) & between.to(tl.int32)
         row = tl.program_id(2).to(tl.int64) * tl.num_programs(1) + group
         tl.store(kept + row * n + before + column, hit.to(tl.int8), mask=between)

@@ -38,25 +38,32 @@ class Launch(NamedTuple):
         return cls(rows, wide, 8 if dim == 128 and (rows == 128 or not half) else 4, 3 if _shared(q) >= 160 * 2**10 else 2)
 
 
-def checked(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The three with neighbouring components side by side; any other stride is left as it is, so that no cache is copied.
-
-    Raises:
-        KernelError: a type, head size, number of heads or device that the kernels do not take.
-    """
+def refusal(q: Tensor, k: Tensor, v: Tensor) -> str:
+    """Why the kernels for attention do not take these; empty when they do."""
     if not q.dtype == k.dtype == v.dtype or q.dtype not in DTYPES:
-        raise KernelError(f"q, k and v are {q.dtype}, {k.dtype} and {v.dtype}; give all in float16, bfloat16 or float32.")
+        return f"q, k and v are {q.dtype}, {k.dtype} and {v.dtype}; give all in float16, bfloat16 or float32."
     if not q.shape[-1] == k.shape[-1] == v.shape[-1] or q.shape[-1] not in DIMS:
-        raise KernelError(
-            f"heads of {q.shape[-1]}, {k.shape[-1]} and {v.shape[-1]}; kernels take 16, 32, 64 or 128, all alike."
-        )
+        return f"heads of {q.shape[-1]}, {k.shape[-1]} and {v.shape[-1]}; kernels take 16, 32, 64 or 128, all alike."
     if k.shape != v.shape or k.shape[0] != q.shape[0] or q.shape[1] % k.shape[1]:
-        raise KernelError(
+        return (
             f"q is {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}; k and v must be alike, of q's batch, and their "
             "heads must divide q's."
         )
     if not q.device == k.device == v.device:
-        raise KernelError(f"q, k and v lie on {q.device}, {k.device} and {v.device}; move them to one device.")
+        return f"q, k and v lie on {q.device}, {k.device} and {v.device}; move them to one device."
+    if torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
+        return "gradients are wanted, and the kernels have none; call them under torch.no_grad()."
+    return ""
+
+
+def checked(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The three with neighbouring components side by side; any other stride is left as it is, so that no cache is copied.
+
+    Raises:
+        KernelError: with the reason of `refusal`.
+    """
+    if why := refusal(q, k, v):
+        raise KernelError(why)
     q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
     return q, k, v
 
