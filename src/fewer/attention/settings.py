@@ -16,6 +16,7 @@ from fewer.errors import AttentionError
 NAMES = {
     "dense": "fewer.attention.dense:DenseAttention",
     "anchor": "fewer.attention.anchor:Anchor",
+    "sparsed": "fewer.attention.sparsed:SparseD",
 }
 """Behind "fewer_": the class of each method."""
 
