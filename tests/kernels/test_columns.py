@@ -28,11 +28,11 @@ def part(shape, rank=0, share=0.5, dtype=torch.float32, seed=0):
     """Random weights, thresholds below which about `share` of normal inputs lie, and factors."""
     generator = torch.Generator().manual_seed(seed)
     out, width = shape
-    thresholds = torch.rand(width, generator=generator) * 2 * torch.distributions.Normal(0, 1).icdf(torch.tensor((1 + share) / 2))
-    factors = (torch.randn(width, rank, generator=generator), torch.randn(rank, out, generator=generator)) if rank else ()
-    return Columns(
-        torch.randn(shape, generator=generator).to(dtype), thresholds, *(f.to(dtype) for f in factors)
+    thresholds = (
+        torch.rand(width, generator=generator) * 2 * torch.distributions.Normal(0, 1).icdf(torch.tensor((1 + share) / 2))
     )
+    factors = (torch.randn(width, rank, generator=generator), torch.randn(rank, out, generator=generator)) if rank else ()
+    return Columns(torch.randn(shape, generator=generator).to(dtype), thresholds, *(f.to(dtype) for f in factors))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -104,10 +104,10 @@ def test_the_weights_are_there_once_and_a_copy_has_its_own(path):
     weight, x = torch.randn(32, 48), torch.randn(1, 48)
     product = ColumnProduct([Columns(weight, torch.full((48,), -1.0))])
     (one,) = product.parts
-    assert torch.equal(one.weight, weight) and one.weight.data_ptr() == one.table.data_ptr()
+    assert torch.equal(one.weight, weight) and one.weight.data_ptr() == one.values.data_ptr()
     (before,) = product.multiply(x)
     other = copy.deepcopy(product)
-    other.parts[0].table.zero_()
+    other.parts[0].values.zero_()
     assert not other.multiply(x)[0].any()
     assert torch.equal(product.multiply(x)[0], before)
 

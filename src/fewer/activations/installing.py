@@ -13,6 +13,7 @@ from fewer.activations.method import InputMethod
 from fewer.activations.methods import CATS, TEAL, RSparse
 from fewer.core import registry
 from fewer.errors import BudgetError, MethodError
+from fewer.kernels.forms import settle
 
 PerLayer = float | Mapping[str, float]
 """One number for all layers, or by name or shell pattern (the first that fits)."""
@@ -109,9 +110,12 @@ def install(
 ) -> nn.Module:
     """Put layers whose sites are settled in their places."""
     calibrated.when.rows, calibrated.when.dense_prompt = rows, dense_prompt
-    for group in calibrated.groups:
-        if kernel:
+    if kernel:
+        for group in calibrated.groups:
             group.pack()
+        settle([part for group in calibrated.groups for part in group.parts])
+    for group in calibrated.groups:
+        group.bind()
         for site in group.sites:
             for name, layer in zip(site.names, site.layers, strict=True):
                 model.set_submodule(name, SparseLinear(layer, group, site, calibrated.when))

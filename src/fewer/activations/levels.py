@@ -1,5 +1,7 @@
 """The distribution of scores that a calibration has seen: a histogram fine enough to read any threshold from."""
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -27,21 +29,26 @@ class Levels:
         bits = scores.float().contiguous().view(torch.int32) >> _SHIFT
         bins = (bits.flatten().long() - _LOWEST).clamp_(0, _BINS - 1)
         self._counts += torch.bincount(bins, minlength=_BINS).cpu()
+        vars(self).pop("_below", None)
+
+    @cached_property
+    def _below(self) -> Tensor:
+        """Scores in a bin and all before it."""
+        return self._counts.cumsum(0).double()
 
     def threshold(self, share: float) -> float:
         """The value that a share of all scores does not exceed: 0 for a share of 0, the end of the last bin for all.
 
         Right to 0.1% of the value; linear within a bin.
         """
-        total = int(self._counts.sum())
+        total = int(self._below[-1])
         if not total:
             raise CalibrationError(f"the calibration data never reached {self.name}. Exclude it, or give other data.")
         if share <= 0:
             return 0.0
-        below = self._counts.cumsum(0)
         wanted = share * total
-        at = min(int(torch.searchsorted(below.double(), wanted)), _BINS - 1)
-        inside = (wanted - float(below[at] - self._counts[at])) / max(float(self._counts[at]), 1.0)
+        at = min(int(torch.searchsorted(self._below, wanted)), _BINS - 1)
+        inside = (wanted - float(self._below[at] - self._counts[at])) / max(float(self._counts[at]), 1.0)
         low = 0.0 if at == 0 else _value(at)
         return low + min(inside, 1.0) * (_value(at + 1) - low)
 

@@ -117,6 +117,7 @@ class Group:
         self.sites = tuple(sites)
         self.layers = [layer for site in self.sites for layer in site.layers]
         self._product: ColumnProduct | None = None
+        self._alike: list[list[Site]] = []
         self._heights: list[list[int]] = []
         self._last: tuple[Any, Sequence[Tensor]] = (_nothing, ())
 
@@ -130,7 +131,7 @@ class Group:
         """Memory beyond the weights themselves: padding, thresholds and low-rank copies."""
         weights = sum(layer.weight.nbytes for layer in self.layers)
         if self._product is not None:
-            return sum(part.nbytes for part in self._product.parts) - weights
+            return sum(part.nbytes for part in self.parts) - weights
         small = [t for site in self.sites for t in (site.thresholds, *(site.low or ())) if t is not None]
         return sum(t.nbytes for t in small)
 
@@ -145,16 +146,24 @@ class Group:
         parts = []
         for alike in _alike(self.sites):
             matrix = torch.cat([site.matrix() for site in alike]) if len(alike) > 1 else alike[0].matrix()
-            part = Columns(matrix, alike[0].thresholds, *(alike[0].low or ()))  # type: ignore[arg-type]
+            parts.append(Columns(matrix, alike[0].thresholds, *(alike[0].low or ())))  # type: ignore[arg-type]
+            self._alike.append(alike)
+        self._product = ColumnProduct(parts)
+
+    @property
+    def parts(self) -> tuple[Columns, ...]:
+        """What was packed."""
+        return () if self._product is None else self._product.parts
+
+    def bind(self) -> None:
+        """Let layers use what was packed as their weights, so that there is one copy; packed arrays may not move any more."""
+        for alike, part in zip(self._alike, self.parts, strict=True):
             layers = [layer for site in alike for layer in site.layers]
-            heights = [layer.out_features for layer in layers]
-            for layer, rows in zip(layers, part.weight.split(heights), strict=True):
-                layer.weight.data = rows  # the same weights, of which there is one copy
+            self._heights.append([layer.out_features for layer in layers])
+            for layer, rows in zip(layers, part.weight.split(self._heights[-1]), strict=True):
+                layer.weight.data = rows
             if alike[0].low is not None:
                 alike[0].low = Factors(*part.factors())  # type: ignore[arg-type]
-            parts.append(part)
-            self._heights.append(heights)
-        self._product = ColumnProduct(parts)
 
     def product(self, x: Float[Tensor, "*batch in"], place: int) -> Float[Tensor, "*batch out"]:
         """What the layer at `place` makes of `x`, without its bias."""

@@ -15,6 +15,7 @@ class AllInputs(InputMethod):
 
     slug: ClassVar[str] = "all-inputs"
     kind: ClassVar[Kind] = "dense"
+    needs_data: ClassVar[bool] = False  # what is gathered changes nothing
 
     def split(self, shape: tuple[int, int], density: float) -> Split:
         return Split(1.0, 0)

@@ -26,11 +26,10 @@ from fewer.kernels.cpu.lanes import (
     zeros,
 )
 from fewer.kernels.cpu.short_lanes import put_int
-from fewer.kernels.cpu.team import KERNEL, OPERANDS, UNITS
+from fewer.kernels.cpu.team import BATCH, HALF, HALVINGS, KERNEL, OPERANDS, X_STEP, Y_STEP, X, Y
 
-X, X_STEP, Y, Y_STEP, HALF, PIECES, PARTS, PART, MOST = range(OPERANDS, OPERANDS + 72, 8)
-"""Vectors and results with their distances in bytes; are the weights bfloat16? Pieces that each part's outputs are cut into;
-number of parts and where they are described; inputs and rank of the largest of them."""
+PARTS, PART, MOST = range(OPERANDS, OPERANDS + 24, 8)
+"""Number of parts and where they are described; inputs and rank of the largest of them."""
 WIDTH, THRESHOLDS, TABLE, STEP, OUTPUTS, AT, RANK, DOWN, FIRST = range(0, 72, 8)
 """Of a part: inputs (a multiple of 16); their thresholds; the rows and their distance in bytes; outputs (a multiple of 16) and
 the byte of the result at which they begin; the rank of what stands in for small inputs (a multiple of 16, or 0), its first
@@ -133,10 +132,12 @@ def pieces(job, find, add, read, size):
     """Take pieces until none is left. Inlined, since numba keeps no kernel on disk in which functions are handed on."""
     most = word(job + MOST)
     values, rows, low = room(4 * most + 128), room(4 * most + 128), room(4 * most + 128)
-    cut, parts, done, n = word(job + PIECES), word(job + PARTS), -1, 0
+    # One thread has each part to itself; more share its outputs, in pieces that are twice as many or more.
+    cut = 1 if word(job + HALVINGS) == 1 else 1 << word(job + HALVINGS)
+    parts, done, n = word(job + PARTS), -1, 0
     while True:
         unit = claim(job, 1)
-        if unit >= word(job + UNITS):
+        if unit >= word(job + BATCH) * parts * cut:
             break
         which = unit // cut
         sample, part = which // parts, word(job + PART) + 8 * PART_WORDS * (which % parts)

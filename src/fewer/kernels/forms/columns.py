@@ -24,8 +24,12 @@ WIDEST = 2**17
 class Columns:
     """One matrix by input, the thresholds of its inputs, and a low-rank copy for those that stay below (`columns`).
 
-    The weights are there once: `weight` is a view, in the usual order of sides, for dense products.
+    The weights are there once: `weight` is a view, in the usual order of sides, for dense products. `settle` may move arrays
+    as long as no `ColumnProduct` has multiplied.
     """
+
+    values: Float[Tensor, "in+rank out"]
+    """A row for each input, then the second factor; outputs are filled up to a multiple of 16."""
 
     def __init__(
         self,
@@ -54,24 +58,24 @@ class Columns:
             )
         self.shape, self.rank = (out, width), rank
         rows = width + rank + -rank % LANES
-        self.table = weight.new_zeros(rows, out + -out % LANES)
-        self.table[:width, :out] = weight.t()
+        self.values = weight.new_zeros(rows, out + -out % LANES)
+        self.values[:width, :out] = weight.t()
         self.thresholds = pad(thresholds.float(), (0, -width % LANES), value=torch.inf)
         self.down: Tensor | None = None
         if rank:
-            self.table[width : width + rank, :out] = up  # type: ignore[assignment]
+            self.values[width : width + rank, :out] = up  # type: ignore[assignment]
             self.down = padded(down.to(weight.dtype), LANES, LANES)  # type: ignore[union-attr]
 
     @property
     def weight(self) -> Float[Tensor, "out in"]:
-        return self.table[: self.shape[1], : self.shape[0]].t()
+        return self.values[: self.shape[1], : self.shape[0]].t()
 
     def factors(self) -> tuple[Tensor | None, Tensor | None]:
         """(down, up) of the low-rank copy; (None, None) without one."""
         if self.down is None:
             return None, None
         width = self.shape[1]
-        return self.down[:width, : self.rank], self.table[width : width + self.rank, : self.shape[0]]
+        return self.down[:width, : self.rank], self.values[width : width + self.rank, : self.shape[0]]
 
     def reference(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
         """The product in torch: what the kernel is held against."""
@@ -82,7 +86,7 @@ class Columns:
 
     @property
     def nbytes(self) -> int:
-        return self.table.nbytes + self.thresholds.nbytes + (0 if self.down is None else self.down.nbytes)
+        return self.values.nbytes + self.thresholds.nbytes + (0 if self.down is None else self.down.nbytes)
 
 
 class ColumnProduct:
@@ -94,57 +98,58 @@ class ColumnProduct:
     def __init__(self, parts: Sequence[Columns]):
         """Raises KernelError when the parts differ in inputs or in type."""
         self.parts = tuple(parts)
-        widths, types = {p.shape[1] for p in self.parts}, {p.table.dtype for p in self.parts}
+        widths, types = {p.shape[1] for p in self.parts}, {p.values.dtype for p in self.parts}
         if len(widths) != 1 or len(types) != 1:
             raise KernelError(f"parts must read the same inputs in one type; these read {widths} in {types}.")
-        self.heights = [p.table.shape[1] for p in self.parts]
+        self._heights = [p.values.shape[1] for p in self.parts]
+        self._height = sum(self._heights)
+        self._exact = self._heights == [self.parts[0].shape[0]]
 
     def multiply(self, x: Float[Tensor, "*batch in"]) -> list[Float[Tensor, "*batch out"]]:
         """One result for each part, in the type of `x`; arithmetic is float32. Which path runs, `kernels.dispatch` says."""
-        kernel = _kernel(cpu_path())
-        if kernel is None:
+        work = self._work
+        if work is None:
             return [part.reference(x.float()).to(x.dtype) for part in self.parts]
-        from fewer.kernels.cpu.team import run
-
         inputs = x if x.dtype is torch.float32 else x.float()
         width = x.shape[-1]
         if width % LANES:
             inputs = pad(inputs, (0, -width % LANES))
         elif not inputs.is_contiguous():
             inputs = inputs.contiguous()
-        height, half, described, most = self._described
-        out = torch.empty((*x.shape[:-1], height))
-        batch, threads = x.numel() // width, torch.get_num_threads()
-        cut = 1 if threads == 1 else 2 * threads
-        units = batch * len(self.parts) * cut
-        step = 4 * (width + -width % LANES)
-        places = inputs.data_ptr(), step, out.data_ptr(), 4 * height
-        run(kernel, units, *places, half, cut, len(self.parts), described.data_ptr(), most)
+        out = torch.empty((*x.shape[:-1], self._height))
+        work(x.numel() // width, inputs.data_ptr(), out.data_ptr())
         if x.dtype is not torch.float32:
             out = out.to(x.dtype)
-        if len(self.parts) == 1:
-            return [out if height == self.parts[0].shape[0] else out[..., : self.parts[0].shape[0]]]
-        split = out.split_with_sizes(self.heights, -1)
+        if self._exact:
+            return [out]
+        split = out.split_with_sizes(self._heights, -1)
         return [y[..., : part.shape[0]] for y, part in zip(split, self.parts, strict=True)]
 
     @cached_property
-    def _described(self) -> tuple[int, int, Tensor, int]:
-        """Outputs in all, are the weights bfloat16, the parts as the kernel knows them, and what the largest needs."""
+    def _work(self) -> Any:
+        """The kernel with its operands; None where the reference is the path."""
+        path = cpu_path()
+        if path == "reference":
+            return None
+        from fewer.kernels.cpu.team import Work
+
         rows, at = [], 0
         for part in self.parts:
-            table, down = part.table, part.down
+            table, down = part.values, part.down
             step = table.shape[1] * table.element_size()
             rank, address = (0, 0) if down is None else (down.shape[1], down.data_ptr())
             places = part.thresholds.data_ptr(), table.data_ptr(), step, table.shape[1], 4 * at, rank, address, part.shape[1]
             rows.append([len(part.thresholds), *places])
             at += table.shape[1]
+        self._described = torch.tensor(rows)  # the parts as the kernel knows them
         most = max(row[0] + row[6] for row in rows)
-        return at, int(self.parts[0].table.dtype == torch.bfloat16), torch.tensor(rows), most
+        half = self.parts[0].values.dtype == torch.bfloat16
+        return Work(_kernel(path), 1, rows[0][0], at, half, len(rows), self._described.data_ptr(), most)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_described"}  # copies lie elsewhere
+        return {name: value for name, value in vars(self).items() if name != "_work"}  # copies lie elsewhere
 
 
 @cache
 def _kernel(path: str) -> Any:
-    return None if path == "reference" else getattr(import_module("fewer.kernels.cpu.columns"), path)()
+    return getattr(import_module("fewer.kernels.cpu.columns"), path)()

@@ -1,0 +1,78 @@
+"""Greedy decoding of SmolLM2-135M with half of the inputs skipped, whole model, one sequence, beside its dense self.
+
+All linear layers but the output head are sparse. The head (a fifth of the bytes) is dense on all sides: torch's own product
+in the peer "torch", our dense kernel in ours and in the other peer, where that is faster.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from fewer.activations import r_sparse, teal
+from fewer.activations.kept_inputs import measure_inputs
+from fewer.data import text
+from fewer.data.models import load_causal_lm
+from fewer.measure.bandwidth import read_bandwidth
+from fewer.measure.benchmark import Benchmark, Point
+from fewer.measure.latency import interleaved, ratio
+from fewer.measure.quality import windows
+from fewer.weights.accelerate import accelerate
+from fewer.weights.accelerate.decoding import Decoding, agreement, greedy
+
+NAME = "rsparse-decode"
+PROMPT = "The history of the lighthouse begins with"
+TOKENS, TURN, ROUNDS = 64, 16, 12
+SPARSITY = 0.5
+BEST = "the best dense kernel in every layer"
+WAYS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
+    "r-sparse, rho .95": (r_sparse, {}),
+    "r-sparse, rho 1": (r_sparse, {"rho": 1.0}),
+    "r-sparse, rho 1, layers of one input together": (r_sparse, {"rho": 1.0, "together": True}),
+    "teal": (teal, {}),
+}
+
+
+def points() -> Iterator[Point]:
+    """Each way beside both dense peers; quality is the share of greedy tokens that the dense model says too."""
+    model, tokenizer = load_causal_lm("smollm2-135m")
+    words = text.default_text("calibration").text[:60_000]
+    ids = tokenizer(words, return_tensors="pt", verbose=False, add_special_tokens=False).input_ids[0]
+    calibration = windows(ids, 512, 8)
+    best = accelerate(copy.deepcopy(model), forms=["dense"])
+    prompt = tokenizer(PROMPT, return_tensors="pt").input_ids
+    said = greedy(model, prompt, TOKENS)
+    head = model.get_output_embeddings().weight.nbytes  # type: ignore[union-attr, operator]
+    for way, (sparsify, settings) in WAYS.items():
+        ours = accelerate(sparsify(copy.deepcopy(model), SPARSITY, calibration, **settings), forms=["dense"])
+        models = {"torch": model, "ours": ours, BEST: best}
+        with torch.inference_mode():
+            timed = interleaved({who: Decoding(m, prompt, TURN) for who, m in models.items()}, ROUNDS)
+        seconds = timed["ours"].median / TURN
+        kept = measure_inputs(ours, calibration[:1]).touched
+        dense = ours.input_sparsity.weights * 4 + head
+        moved = kept * ours.input_sparsity.weights * 4 + head
+        same = agreement(greedy(ours, prompt, TOKENS), said)
+        for peer in ("torch", BEST):
+            found = ratio(timed[peer], timed["ours"])
+            yield Point(
+                NAME,
+                f"{way}, all layers but the head, seconds a token",
+                seconds,
+                timed[peer].median / TURN,
+                peer,
+                found.mean,
+                found.low,
+                found.high,
+                quality_ours=same,
+                quality_peer=1.0 if peer == "torch" else agreement(greedy(best, prompt, TOKENS), said),
+                limit_share=moved / seconds / read_bandwidth(),
+                limit=f"memory bandwidth for the weights, {moved / dense:.2f} of the dense bytes",
+                facts={"touched": kept, "extra_bytes": float(ours.input_sparsity.extra_bytes)},
+            )
+
+
+BENCHMARKS = [
+    Benchmark(NAME, "greedy decoding of SmolLM2-135M at 50% of the inputs of every layer but the head, against dense", points)
+]

@@ -1,0 +1,1 @@
+"""What methods for sparse inputs are compared on."""
