@@ -17,6 +17,13 @@ NAMES = {
     "dense": "fewer.attention.dense:DenseAttention",
     "anchor": "fewer.attention.anchor:Anchor",
     "sparsed": "fewer.attention.sparsed:SparseD",
+    "local": "fewer.attention.families.local:LocalAttention",
+    "vertical_slash": "fewer.attention.families.vertical_slash:VerticalSlashAttention",
+    "block": "fewer.attention.families.block:BlockAttention",
+    "flex_prefill": "fewer.attention.families.flex_prefill:FlexPrefill",
+    "quest": "fewer.attention.families.quest:Quest",
+    "snapkv": "fewer.attention.families.snapkv:SnapKV",
+    "ada_snapkv": "fewer.attention.families.ada_snapkv:AdaSnapKV",
 }
 """Behind "fewer_": the class of each method."""
 
