@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from fewer.errors import KernelError
+from fewer.errors import KernelError, MeasureError
 from fewer.kernels import attention_reference as reference
 from fewer.kernels.block_lists import BlockLists
 
@@ -280,3 +280,12 @@ def test_the_kernels_compile_for_gpus_and_read_16_bytes_at_once(capability, dim,
         made = compile(source, target=GPUTarget("cuda", capability, 32), options=options)
         assert made.metadata.shared <= 100 * 2**10, kernel.__name__
         assert "ld.global.v4.b32" in made.asm["ptx"] or "0x10" in made.asm["ptx"], kernel.__name__
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("name", ["anchor-prefill-gpu", "tidal-gather-gpu", "sparsed-gpu", "rsparse-gemv-gpu"])
+def test_the_benchmarks_of_attention_on_a_gpu_say_that_there_is_none(name):
+    from fewer.cli.bench import find
+
+    with pytest.raises(MeasureError, match=f"{name} needs a CUDA device"):
+        next(find()[name].run())

@@ -240,9 +240,11 @@ def farther(
     ROWS: tl.constexpr,
     WIDE: tl.constexpr,
 ):  # pragma: no cover - compiled
-    """ROWS queries of one group go on with the group's columns. All of these lie before the group."""
+    """ROWS queries of one group go on with the group's columns. All of these lie before the group. The last group, which may
+    have most, comes first.
+    """
     tiles = tl.cdiv(group, ROWS)
-    group_of_queries = tl.program_id(0) // tiles
+    group_of_queries = groups - 1 - tl.program_id(0) // tiles
     at_list = starts + tl.program_id(1).to(tl.int64) * groups + group_of_queries
     begin = tl.load(at_list)
     end = tl.load(at_list + 1)

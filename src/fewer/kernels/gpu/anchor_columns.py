@@ -34,7 +34,7 @@ def search(
     )
     kept = torch.zeros(batch, heads, groups, n, dtype=torch.bool, device=q.device)
     thetas = torch.as_tensor(theta, dtype=torch.float32, device=q.device).expand(heads).contiguous() * LOG2_E
-    hits[(triton.cdiv(n, WIDE), groups, batch * heads)](
+    hits[(groups, triton.cdiv(n, WIDE), batch * heads)](
         *(means, wanted, k, first, thetas, kept.view(torch.int8), scale * LOG2_E),
         *(heads, heads // k.shape[1], n, block, step, count, *k.stride()[:3]),
         DIM=dim,
@@ -117,14 +117,15 @@ def hits(
     STEPS: tl.constexpr,
     WIDE: tl.constexpr,
 ):  # pragma: no cover - compiled
-    """WIDE columns for one group: a column is kept when any of the group's blocks wants it."""
+    """WIDE columns for one group: a column is kept when any of the group's blocks wants it. Groups come one after the other,
+    so that keys are still in the cache for the next one."""
     batch = (tl.program_id(2) // heads).to(tl.int64)
     head = (tl.program_id(2) % heads).to(tl.int64)
-    group = tl.program_id(1)
+    group = tl.program_id(0)
     before = tl.load(first + batch)
-    column = tl.program_id(0) * WIDE + tl.arange(0, WIDE)
+    column = tl.program_id(1) * WIDE + tl.arange(0, WIDE)
     end = tl.minimum(group * step * block - block, n - before)
-    if tl.program_id(0) * WIDE < end:
+    if tl.program_id(1) * WIDE < end:
         between = (column >= block) & (column < end)
         lane = tl.arange(0, DIM)
         place = group * step + tl.arange(0, STEPS)
@@ -139,7 +140,7 @@ def hits(
         # A theta without bounds keeps every column of a real block, and no block beyond the end keeps any.
         near = (logits + tl.load(thetas + head) >= limit[:, None]) & (limit < float("inf"))[:, None]
         hit = tl.max(near.to(tl.int32), 0) & between.to(tl.int32)
-        row = tl.program_id(2).to(tl.int64) * tl.num_programs(1) + group
+        row = tl.program_id(2).to(tl.int64) * tl.num_programs(0) + group
         tl.store(kept + row * n + before + column, hit.to(tl.int8), mask=between)
 
 
