@@ -32,7 +32,7 @@ _X, _Y = X // 8, Y // 8
 _KNOWN = 64  # batch sizes whose jobs are kept
 
 
-@njit
+@njit(forceinline=True)  # numba keeps no kernel on disk whose functions are handed on as values
 def share(job, unit, read, size):
     """Take units until none is left: unit(job, number, read, size), with how to read a value and its size in bytes."""
     units, least, halvings = word(job + UNITS), word(job + LEAST), word(job + HALVINGS)

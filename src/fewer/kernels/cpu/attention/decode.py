@@ -1,0 +1,352 @@
+"""Attention of one query a head, to all cached keys or to listed ones.
+
+Time is that of reading keys and values, so query heads that read the same ones are served together, a tile of keys at a time:
+while keys are multiplied the tile's values are asked for, while values are summed the next tile's keys. A unit of work is a
+group of heads with a part of its keys; where a group has several parts, `join` makes one softmax of them.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import cfunc, njit
+
+from fewer.kernels.cpu.attention.decode_lanes import peak, put_long, put_totals
+from fewer.kernels.cpu.attention.tiles import NOTHING, larger, power, subtract
+from fewer.kernels.cpu.column_lanes import room
+from fewer.kernels.cpu.lanes import (
+    add,
+    fill,
+    fma,
+    load,
+    load_half,
+    number,
+    number_half,
+    place,
+    prefetch,
+    put,
+    spread,
+    store,
+    total,
+    word,
+    zeros,
+)
+from fewer.kernels.cpu.team import KERNEL, OPERANDS, share
+
+TILE = 32
+"""Keys in a step: small enough for keys, values and the keys after them to lie in the first cache."""
+SHORTEST = 512
+"""Keys in a part, at least."""
+
+(
+    Q,
+    K,
+    V,
+    OUT,
+    LISTS,
+    LOGITS,
+    PARTIAL,
+    WRONG,
+    Q_BATCH,
+    Q_HEAD,
+    K_BATCH,
+    K_HEAD,
+    K_STEP,
+    V_BATCH,
+    V_HEAD,
+    V_STEP,
+    LIST_BATCH,
+    LIST_STEP,
+    HEADS,
+    TOGETHER,
+    SHARE,
+    DIM,
+    KEYS,
+    LENGTH,
+    PARTS,
+    WIDTH,
+    HALF,
+    LONG,
+    SCALE,
+) = range(0, 8 * 29, 8)
+"""Of a call: where queries, keys, values, results, lists, logits and partial results lie, and where to say that a list is wrong
+(0 where there is none); their distances in bytes; query heads in all, in a group, and to a KV head; components of a head; keys;
+entries of a list (or keys); parts of each group; floats of a row of logits; are keys and values bfloat16, are lists of 64 bits?
+The scale times log2(e), as the bits of a float32."""
+WORDS = 29
+
+
+@njit
+def found(call, keys_list, at, end, rows):
+    """Write the keys of a tile to `rows`, filled up with the last; returns how many there are."""
+    count, last = 0, 0
+    for j in range(at, min(at + TILE, end)):
+        key = j
+        if keys_list:
+            key = word(keys_list + 8 * j) if word(call + LONG) else place(keys_list + 4 * j)
+            if key < 0:
+                continue
+            if key >= word(call + KEYS):
+                put_long(word(call + WRONG), 1)
+                continue
+        put_long(rows + 8 * count, key)
+        last = key
+        count += 1
+    for j in range(count, TILE):
+        put_long(rows + 8 * j, last)
+    return count
+
+
+@njit
+def ask(rows, first, count, base, step, size):
+    """Ask for `count` rows from number `first` of a tile on."""
+    for j in range(first, first + count):
+        row = base + step * word(rows + 8 * j)
+        for line in range(0, size, 64):
+            prefetch(row + line)
+
+
+@njit(forceinline=True)
+def multiply(q, dim, rows, count, k, k_step, v, v_step, logits, read, size):
+    """Logits of one head's query with a tile of keys, eight keys at a time."""
+    for j in range(0, count, 8):
+        r = rows + 8 * j
+        p0, p1, p2, p3 = k + k_step * word(r), k + k_step * word(r + 8), k + k_step * word(r + 16), k + k_step * word(r + 24)
+        p4, p5, p6, p7 = (
+            k + k_step * word(r + 32),
+            k + k_step * word(r + 40),
+            k + k_step * word(r + 48),
+            k + k_step * word(r + 56),
+        )
+        if v:
+            ask(rows, j, 8, v, v_step, dim * size)
+        a, b, c, d, e, f, g, h = zeros(), zeros(), zeros(), zeros(), zeros(), zeros(), zeros(), zeros()
+        for i in range(0, dim, 16):
+            x, at = load(q + 4 * i), i * size
+            a = fma(read(p0 + at), x, a)
+            b = fma(read(p1 + at), x, b)
+            c = fma(read(p2 + at), x, c)
+            d = fma(read(p3 + at), x, d)
+            e = fma(read(p4 + at), x, e)
+            f = fma(read(p5 + at), x, f)
+            g = fma(read(p6 + at), x, g)
+            h = fma(read(p7 + at), x, h)
+        put_totals(logits + 4 * j, a, b, c, d, e, f, g, h)
+
+
+@njit(forceinline=True)
+def multiply_plain(q, dim, rows, count, k, k_step, v, v_step, logits, read, size):
+    """As `multiply`, one key after the other."""
+    for j in range(count):
+        put(logits + 4 * j, dot(q, k + k_step * word(rows + 8 * j), dim, read, size))
+
+
+@njit(fastmath={"contract", "reassoc"})
+def dot(q, row, dim, read, size):
+    sum_ = number(q) * 0
+    for i in range(dim):
+        sum_ += number(q + 4 * i) * read(row + i * size)
+    return sum_
+
+
+@njit(forceinline=True)
+def soften(logits, weights, before):
+    """Weights 2^(logit - peak) of a tile; returns the peak, by what earlier sums are to be multiplied, and the weights' sum."""
+    most = larger(fill(before), load(logits))
+    for j in range(16, TILE, 16):
+        most = larger(most, load(logits + 4 * j))
+    now = peak(most)
+    top, sums = fill(now), zeros()
+    for j in range(0, TILE, 16):
+        w = power(subtract(load(logits + 4 * j), top))
+        store(weights + 4 * j, w)
+        sums = add(sums, w)
+    return now, peak(power(subtract(fill(before), top))), total(sums)
+
+
+@njit(forceinline=True)
+def soften_plain(logits, weights, before):
+    """As `soften`, a key at a time."""
+    now = before
+    for j in range(TILE):
+        now = max(now, number(logits + 4 * j))
+    sum_ = now * 0
+    for j in range(TILE):
+        w = np.exp2(number(logits + 4 * j) - now)
+        put(weights + 4 * j, w)
+        sum_ += w
+    return now, np.exp2(before - now), sum_
+
+
+@njit(forceinline=True)
+def combine(sums, dim, weights, shrink, rows, count, v, v_step, k, k_step, read, size):
+    """One head's sums times `shrink`, and a tile's values by their weights; 64 components at a time."""
+    for i in range(0, dim - 63, 64):
+        a, b, c, d = zeros(), zeros(), zeros(), zeros()
+        e, f, g, h = zeros(), zeros(), zeros(), zeros()
+        base = v + i * size
+        for j in range(0, count, 2):
+            if k and not i:
+                ask(rows + 8 * TILE, j, 2, k, k_step, dim * size)
+            row, next_ = base + v_step * word(rows + 8 * j), base + v_step * word(rows + 8 * j + 8)
+            x, y = spread(weights + 4 * j), spread(weights + 4 * j + 4)
+            a, e = fma(read(row), x, a), fma(read(next_), y, e)
+            b, f = fma(read(row + 16 * size), x, b), fma(read(next_ + 16 * size), y, f)
+            c, g = fma(read(row + 32 * size), x, c), fma(read(next_ + 32 * size), y, g)
+            d, h = fma(read(row + 48 * size), x, d), fma(read(next_ + 48 * size), y, h)
+        out, by = sums + 4 * i, fill(shrink)
+        store(out, fma(load(out), by, add(a, e)))
+        store(out + 64, fma(load(out + 64), by, add(b, f)))
+        store(out + 128, fma(load(out + 128), by, add(c, g)))
+        store(out + 192, fma(load(out + 192), by, add(d, h)))
+    for i in range(dim // 64 * 64, dim, 16):
+        a, b = zeros(), zeros()
+        for j in range(0, count, 2):
+            a = fma(read(v + i * size + v_step * word(rows + 8 * j)), spread(weights + 4 * j), a)
+            b = fma(read(v + i * size + v_step * word(rows + 8 * j + 8)), spread(weights + 4 * j + 4), b)
+        out = sums + 4 * i
+        store(out, fma(load(out), fill(shrink), add(a, b)))
+
+
+@njit(fastmath={"contract"}, forceinline=True)
+def combine_plain(sums, dim, weights, shrink, rows, count, v, v_step, k, k_step, read, size):
+    """As `combine`, a key at a time."""
+    for i in range(dim):
+        put(sums + 4 * i, number(sums + 4 * i) * shrink)
+    for j in range(count):
+        row, weight = v + v_step * word(rows + 8 * j), number(weights + 4 * j)
+        for i in range(dim):
+            put(sums + 4 * i, number(sums + 4 * i) + weight * read(row + i * size))
+
+
+@njit(forceinline=True)
+def attend(job, unit, read, size, product, softmax, weighted):
+    """One part of the keys, for the query heads that read them."""
+    call = word(job + OPERANDS)
+    heads, together, dim = word(call + HEADS), word(call + TOGETHER), word(call + DIM)
+    length, parts, width = word(call + LENGTH), word(call + PARTS), word(call + WIDTH)
+    groups = heads // together
+    part, group, batch = unit % parts, unit // parts % groups, unit // parts // groups
+    first = group * together
+    kv = first // word(call + SHARE)
+    k = word(call + K) + batch * word(call + K_BATCH) + kv * word(call + K_HEAD)
+    v = word(call + V) + batch * word(call + V_BATCH) + kv * word(call + V_HEAD)
+    k_step, v_step = word(call + K_STEP), word(call + V_STEP)
+    keys_list = word(call + LISTS)
+    if keys_list:
+        keys_list += batch * word(call + LIST_BATCH) + group * word(call + LIST_STEP)
+    all_logits = word(call + LOGITS)
+    chunk = -(-length // (parts * TILE)) * TILE
+    begin, end = part * chunk, min(length, part * chunk + chunk)
+
+    q, sums, states = room(4 * together * dim), room(4 * together * dim), room(8 * together)
+    rows, logits, weights = room(8 * TILE * 2), room(4 * TILE), room(4 * TILE)
+    scale = number(call + SCALE)
+    for h in range(together):
+        query = word(call + Q) + batch * word(call + Q_BATCH) + (first + h) * word(call + Q_HEAD)
+        for i in range(dim):
+            put(q + 4 * (h * dim + i), number(query + 4 * i) * scale)
+            put(sums + 4 * (h * dim + i), scale * 0)
+        put(states + 8 * h, np.float32(NOTHING))
+        put(states + 8 * h + 4, np.float32(0))
+
+    count = found(call, keys_list, begin, end, rows)
+    ask(rows, 0, TILE, k, k_step, dim * size)
+    for at in range(begin, end, TILE):
+        following = found(call, keys_list, at + TILE, end, rows + 8 * TILE)
+        for h in range(together):
+            product(q + 4 * h * dim, dim, rows, count, k, k_step, 0 if h else v, v_step, logits, read, size)
+            for j in range(count, TILE):
+                put(logits + 4 * j, np.float32(NOTHING))
+            if all_logits:
+                there = all_logits + 4 * (width * (batch * heads + first + h) + at)
+                for j in range(TILE):
+                    put(there + 4 * j, number(logits + 4 * j))
+            if count:
+                state = states + 8 * h
+                now, shrink, sum_ = softmax(logits, weights, number(state))
+                put(state, now)
+                put(state + 4, number(state + 4) * shrink + sum_)
+                weighted(sums + 4 * h * dim, dim, weights, shrink, rows, count, v, v_step, 0 if h else k, k_step, read, size)
+        count = following
+        for j in range(TILE):
+            put_long(rows + 8 * j, word(rows + 8 * (TILE + j)))
+
+    for h in range(together):
+        peak_, sum_ = number(states + 8 * h), number(states + 8 * h + 4)
+        head = batch * heads + first + h
+        if parts == 1:
+            factor = np.float32(0) if sum_ == 0 else np.float32(1) / sum_
+            out = word(call + OUT) + 4 * dim * head
+            for i in range(dim):
+                put(out + 4 * i, number(sums + 4 * (h * dim + i)) * factor)
+        else:
+            out = word(call + PARTIAL) + 4 * (dim + 2) * (head * parts + part)
+            put(out, peak_)
+            put(out + 4, sum_)
+            for i in range(dim):
+                put(out + 8 + 4 * i, number(sums + 4 * (h * dim + i)))
+
+
+@njit
+def join_parts(call, units):
+    """The parts of every head in one softmax. `units`: heads of all sequences."""
+    dim, parts = word(call + DIM), word(call + PARTS)
+    for head in range(units):
+        partial = word(call + PARTIAL) + 4 * (dim + 2) * head * parts
+        out = word(call + OUT) + 4 * dim * head
+        highest, sum_ = np.float32(NOTHING), np.float32(0)
+        for part in range(parts):
+            highest = max(highest, number(partial + 4 * (dim + 2) * part))
+        for i in range(dim):
+            put(out + 4 * i, np.float32(0))
+        for part in range(parts):
+            one = partial + 4 * (dim + 2) * part
+            weight = np.exp2(number(one) - highest)
+            sum_ += weight * number(one + 4)
+            for i in range(dim):
+                put(out + 4 * i, number(out + 4 * i) + weight * number(one + 8 + 4 * i))
+        factor = np.float32(0) if sum_ == 0 else np.float32(1) / sum_
+        for i in range(dim):
+            put(out + 4 * i, number(out + 4 * i) * factor)
+
+
+@njit(forceinline=True)
+def vector(job, unit, read, size):
+    attend(job, unit, read, size, multiply, soften, combine)
+
+
+@njit(forceinline=True)
+def plain(job, unit, read, size):
+    attend(job, unit, read, size, multiply_plain, soften_plain, combine_plain)
+
+
+def avx512() -> Any:
+    @cfunc(KERNEL, cache=True)
+    def decode(job):
+        if word(word(job + OPERANDS) + HALF):
+            share(job, vector, load_half, 2)
+        else:
+            share(job, vector, load, 4)
+
+    return decode
+
+
+def portable() -> Any:
+    @cfunc(KERNEL, cache=True)
+    def decode(job):
+        if word(word(job + OPERANDS) + HALF):
+            share(job, plain, number_half, 2)
+        else:
+            share(job, plain, number, 4)
+
+    return decode
+
+
+def join() -> Any:
+    """For both paths, called once by the thread that asked: (job) with the heads of all sequences behind the call's address."""
+
+    @cfunc(KERNEL, cache=True)
+    def join_(job):
+        join_parts(word(job), word(job + 8))
+
+    return join_
