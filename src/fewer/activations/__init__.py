@@ -9,16 +9,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fewer.activations.installing import cats, r_sparse, restore, sparsify, teal
     from fewer.activations.kept_inputs import measure_inputs
+    from fewer.activations.lazy.measure import Activations, measure
+    from fewer.activations.lazy.sites import find_sites
+    from fewer.activations.lazy.top_k import TopKLayers, TopKMLP, top_k
     from fewer.activations.methods import CATS, TEAL, MagnitudeChannels, RSparse
     from fewer.activations.search.evolve import search_rho
     from fewer.activations.search.greedy import search_sparsity
 
 _WHERE = {
+    "Activations": "fewer.activations.lazy.measure",
     "CATS": "fewer.activations.methods",
     "MagnitudeChannels": "fewer.activations.methods",
     "RSparse": "fewer.activations.methods",
     "TEAL": "fewer.activations.methods",
+    "TopKLayers": "fewer.activations.lazy.top_k",
+    "TopKMLP": "fewer.activations.lazy.top_k",
     "cats": "fewer.activations.installing",
+    "find_sites": "fewer.activations.lazy.sites",
+    "measure": "fewer.activations.lazy.measure",
     "measure_inputs": "fewer.activations.kept_inputs",
     "r_sparse": "fewer.activations.installing",
     "restore": "fewer.activations.installing",
@@ -26,13 +34,19 @@ _WHERE = {
     "search_sparsity": "fewer.activations.search.greedy",
     "sparsify": "fewer.activations.installing",
     "teal": "fewer.activations.installing",
+    "top_k": "fewer.activations.lazy.top_k",
 }
 __all__ = [
     "CATS",
     "TEAL",
+    "Activations",
     "MagnitudeChannels",
     "RSparse",
+    "TopKLayers",
+    "TopKMLP",
     "cats",
+    "find_sites",
+    "measure",
     "measure_inputs",
     "r_sparse",
     "restore",
@@ -40,6 +54,7 @@ __all__ = [
     "search_sparsity",
     "sparsify",
     "teal",
+    "top_k",
 ]
 
 

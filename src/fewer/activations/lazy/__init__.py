@@ -1,0 +1,1 @@
+"""How few hidden units of a network fire, and MLPs in which just the largest do."""

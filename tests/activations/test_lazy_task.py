@@ -1,0 +1,98 @@
+import pytest
+import torch
+from torch import nn
+
+from fewer.activations.lazy.fit import Stopped, fit
+from fewer.activations.lazy.methods import DropoutTraining, NaturalReLU, TopKTraining
+from fewer.activations.lazy.networks import build
+from fewer.activations.lazy.task import LazyNeurons, _corrupted, _parts
+from fewer.core import Count, Density
+from fewer.errors import BudgetError, MethodError
+from fewer.weights.methods import Wanda
+
+SHORT = LazyNeurons(epochs=1, steps=1, counted=8)
+
+
+def test_the_parts_share_no_image():
+    parts = _parts("digits", 0)
+    assert [len(part) for part in (parts.train_y, parts.held_y, parts.test_y)] == [863, 215, 719]
+    whole = torch.cat([parts.train_x, parts.held_x, parts.test_x]).flatten(1)
+    # The set itself has some images twice.
+    assert len(whole.unique(dim=0)) >= 1790
+
+
+def test_random_labels_and_inputs_have_nothing_of_the_true_ones():
+    parts = _parts("digits", 0)
+    labels = _corrupted(parts, "random", "true", 0)
+    assert (labels.train_y == parts.train_y).double().mean() == pytest.approx(0.1, abs=0.04)
+    assert torch.equal(labels.train_x, parts.train_x)
+    inputs = _corrupted(parts, "true", "random", 0)
+    assert torch.equal(inputs.train_y, parts.train_y)
+    assert float(inputs.test_x.mean()) == pytest.approx(0, abs=0.02)
+
+
+def test_dropout_leaves_the_share_of_the_budget_in_training_and_all_in_testing():
+    model = build("perceptron", (1, 8, 8), 10, 512, seed=0)
+    DropoutTraining("perceptron").prepare(model, Density(0.25), torch.ones(1, 1, 8, 8))
+    dropout = next(m for m in model.modules() if isinstance(m, nn.Dropout))
+    assert (dropout.train()(torch.ones(100, 512)) != 0).double().mean() == pytest.approx(0.25, abs=0.01)
+    assert (dropout.eval()(torch.ones(3, 512)) == 1).all()
+    with pytest.raises(BudgetError, match="share of units that stay"):
+        DropoutTraining("perceptron").prepare(model, Count(3), torch.ones(1, 1, 8, 8))
+
+
+def test_the_epoch_to_stop_at_is_that_of_the_lowest_loss_on_held_out_data():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 2))
+    x = torch.randn(20, 2)
+    held, labels = torch.randn(50, 2), torch.randint(2, (50,))
+    stopped, losses, kept = Stopped(held, labels), [], []
+
+    def watch(epoch, model):
+        stopped.look(model, epoch)
+        losses.append(float(nn.functional.cross_entropy(model(held), labels).detach()))
+        kept.append(model[0].weight.detach().clone())
+
+    fit(model, x, torch.randint(2, (20,)), epochs=6, batch=5, rate=0.05, seed=0, watch=watch)
+    best = min(range(7), key=losses.__getitem__)
+    assert stopped.epoch == best
+    assert torch.equal(stopped.weights["0.weight"], kept[best])
+
+
+@pytest.mark.parametrize(
+    ("method", "budget"),
+    [
+        (NaturalReLU("perceptron"), 1.0),
+        (TopKTraining(network="perceptron"), 0.125),
+        (TopKTraining(network="perceptron").random_twin(), 0.125),
+        (NaturalReLU("bytes", whole=False), 1.0),
+    ],
+    ids=["dense", "topk", "random", "bytes"],
+)
+def test_a_network_is_traced_from_step_0(method, budget):
+    found = SHORT.measure(method, Density(budget), 0)
+    assert [point["at"] for point in found.detail["trace"]] == [0, 1]
+    images = method.network != "bytes"
+    assert set(found.quality) == (set(SHORT.quality) if images else {"density", "highest_density"})
+    layers = found.detail["trace"][0]["test"]
+    assert len(layers) == (2 if images else 3)
+    if budget < 1:
+        assert max(layers) <= budget
+    else:
+        assert layers == pytest.approx([0.5] * len(layers), abs=0.1)
+
+
+def test_untrained_a_network_is_measured_at_step_0():
+    found = SHORT.measure(NaturalReLU("perceptron", trained=False), Density(1.0), 0)
+    assert [point["at"] for point in found.detail["trace"]] == [0]
+    assert set(found.quality) == {"density", "highest_density"}
+
+
+def test_a_cell_is_the_same_when_measured_again():
+    first, second = (SHORT.measure(TopKTraining(network="perceptron"), Density(0.25), 1).quality for _ in range(2))
+    assert first == second
+
+
+def test_a_method_that_does_nothing_in_training_is_refused():
+    with pytest.raises(MethodError, match="does nothing"):
+        SHORT.measure(Wanda(), Density(0.5), 0)

@@ -1,0 +1,74 @@
+from dataclasses import replace
+
+import pytest
+
+from fewer.activations.lazy.task import LazyNeurons
+from fewer.claims import load
+from fewer.claims.claim import Claim, reproduce
+from fewer.compare.result import ArmFacts, Results, Row
+from fewer.compare.rules import Judgement
+
+CLAIM = load("lazy-neuron")
+SMALL = CLAIM.setting("small")
+WOBBLE = (-0.003, 0.002, 0.001)
+AFTER = {"dense": 0.4, "random-labels": 0.25, "random-inputs": 0.4, "narrow": 0.42, "wide": 0.35, "bytes": 0.35}
+
+
+def made_up(after=AFTER, accuracy=0.0, noisy=0.05, stopped=0.05, ece=0.0, random=-0.2):
+    """Top-k ahead of dense by so much on true labels, under label noise, at the best epoch, and in calibration."""
+    rows = []
+    for seed, wobble in enumerate(WOBBLE):
+        for name, arm in CLAIM.arms.items():
+            for budget in (1.0,) if arm.kind == "dense" else SMALL.budgets:
+                ours = name.endswith("topk")
+                lead = {"accuracy": 0.95 + (accuracy if ours else random if arm.kind == "random" else 0)}
+                lead |= {"accuracy_noisy": 0.7 + noisy * ours, "accuracy_noisy_stopped": 0.8 + stopped * ours}
+                lead |= {"accuracy_stopped": 0.95, "ece": 0.02, "ece_noisy": 0.1 - ece * ours, "robust": 0.8}
+                density = 0.5 if name.endswith("start") else after.get(name, 0.3)
+                quality = {"density": density, "highest_density": density} | lead
+                quality = {measure: value + wobble * (1 + ours) for measure, value in quality.items()}
+                detail = {"trace": [{"at": at, "train": [0.5, 0.4], "test": [0.5, 0.4]} for at in (0, 60)]}
+                rows.append(Row(name, budget, seed, quality, {}, detail | {"facts": {"dead_units": 0.0, "units": 512.0}}))
+    arms = {name: ArmFacts(arm.kind, name) for name, arm in CLAIM.arms.items()}
+    return Results("l", "l", "", dict(LazyNeurons().quality), arms, list(SMALL.budgets), [0, 1, 2], rows)
+
+
+@pytest.mark.parametrize(
+    ("results", "verdict"),
+    [
+        (made_up(), "confirmed"),
+        (made_up(noisy=-0.05, stopped=-0.05, ece=0.05), "confirmed"),
+        (made_up(after=AFTER | {"random-inputs": 0.55}), "refuted"),
+        (made_up(after=AFTER | {"wide": 0.5}), "refuted"),
+        (made_up(accuracy=-0.05), "refuted"),
+        (made_up(random=0.0), "refuted"),
+        (made_up(stopped=-0.05, ece=-0.05), "refuted"),
+        (made_up(after=AFTER | {"dense": 0.45}), "inconclusive"),
+    ],
+)
+def test_the_rule_confirms_refutes_and_stays_open(results, verdict):
+    assert CLAIM.rule(SMALL).judge(results).verdict == verdict
+
+
+def test_the_last_word_prints_both_halves_and_the_counter_example_and_changes_no_verdict():
+    judged = CLAIM.judge(made_up(stopped=-0.05, ece=-0.05), Judgement("refuted", None, "rule"))
+    assert judged.verdict == "refuted"
+    assert "emergence alone -> confirmed" in judged.text
+    assert "top-k alone -> refuted" in judged.text
+    assert "density by layer, mlp-dense: 0.50/0.40 (test 0.50/0.40) at 0" in judged.text
+
+
+def test_smoke_runs_through(tmp_path):
+    found = reproduce(CLAIM, "smoke", seeds=1, folder=tmp_path).to_dict()
+    assert {"dense", "random", "topk", "dropout", "mlp-topk", "bytes"} < {row["arm"] for row in found["rows"]}
+    assert found["verdict"] == "inconclusive"  # one seed shows nothing
+
+
+def test_the_paper_scale_starts():
+    setting = CLAIM.setting("paper")
+    assert setting.task().images == "cifar10"
+    smaller = replace(setting, task=lambda: LazyNeurons(epochs=0, counted=1, side=224))
+    one = {"topk": setting.arms["topk"]}
+    claim = Claim(**{**vars(CLAIM), "settings": {"paper": replace(smaller, arms=one)}})
+    results = claim.comparison("paper", seeds=1)
+    assert [cell.arm for cell in results.cells()] == ["topk"]
