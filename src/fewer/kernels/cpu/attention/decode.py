@@ -157,9 +157,10 @@ def soften(logits, weights, before):
     now = peak(most)
     top, sums = fill(now), zeros()
     for j in range(0, TILE, 16):
-        w = power(subtract(load(logits + 4 * j), top))
+        x = load(logits + 4 * j)
+        w = power(subtract(x, top))
         store(weights + 4 * j, w)
-        sums = add(sums, w)
+        sums = add(sums, fma(x, zeros(), w))  # a logit that is not finite spoils the result, where `power` would hide it
     return now, peak(power(subtract(fill(before), top))), total(sums)
 
 
