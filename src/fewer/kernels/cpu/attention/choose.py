@@ -1,4 +1,4 @@
-"""The keys of the largest scores, from logits that decoding left: softmax weights summed over a group of heads, or a head's own.
+"""The keys of the largest scores, from the logits of decoding: softmax weights summed over a group of heads, or a head's own.
 
 The least score that is still kept is found by halving: to count what reaches a bound is one comparison for sixteen keys.
 """
@@ -146,11 +146,8 @@ def one_set(job, unit, sum_, own_, count_, list_):
     candidates, keys = word(job + CANDIDATES), word(job + KEYS)
     logits, scores = word(job + LOGITS) + 4 * width * together * unit, word(job + SCORES) + 4 * width * unit
     out = word(job + OUT) + word(job + OUT_STEP) * unit
-    if together > 1:
-        bad = sum_(logits, scores, width, together)
-    else:
-        bad = own_(logits, scores, width)
-    if not bad == 0:
+    bad = sum_(logits, scores, width, together) if together > 1 else own_(logits, scores, width)
+    if bad != 0:
         put_long(word(job + WRONG), 1)
     for j in range(candidates, width):
         put_int(scores + 4 * j, LEAST)
