@@ -1,4 +1,4 @@
-"""A cache of keys and values that is allocated ahead: a new token is written into it, where transformers' own copies all of it."""
+"""A cache that is allocated ahead: a new token is written into it, where transformers' own copies all that is cached."""
 
 from typing import Any
 
@@ -59,8 +59,8 @@ class BufferLayer(DynamicLayer):
         after = before + key_states.shape[2]
         if self.limit is not None and after > self.limit:
             raise AttentionError(
-                f"{after} tokens in a cache of a model with {self.limit} positions: shorten the prompt, crop() the cache, or say "
-                "Cache(config, limit=None) if the model is known to reach further."
+                f"{after} tokens in a cache of a model with {self.limit} positions: shorten the prompt, crop() the cache, or "
+                "say Cache(config, limit=None) if the model is known to reach further."
             )
         if after > self._buffers[0].shape[2]:
             self._grow(after)
@@ -127,7 +127,7 @@ class Cache(AnyCache):
         AttentionError: a capacity below 0 or beyond the limit; later on as `BufferLayer.update` does.
     """
 
-    def __init__(self, config: Any, capacity: int = 0, limit: int | None | str = "positions"):
+    def __init__(self, config: Any, capacity: int = 0, limit: int | str | None = "positions"):
         positions = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
         most: Any = positions if limit == "positions" else limit
         if capacity < 0 or (most is not None and capacity > most):

@@ -116,8 +116,8 @@ class Tidal(SparseAttention):
         now = inputs.batch, inputs.keys, inputs.queries
         if found is None or found.layer >= inputs.layer or (found.batch, found.keys, found.queries) != now:
             raise AttentionError(
-                f"layer {inputs.layer} has no keys to attend to: none of the selection layers {self.select} ran before it in this "
-                "forward pass. Let one of them be among the layers that are sparse, before the first that is not a selection layer."
+                f"layer {inputs.layer} has no keys to attend to: none of the selection layers {self.select} ran before it in "
+                "this forward pass. Let one of them be sparse, before the first sparse layer that is none."
             )
         memory[Tidal] = found._replace(layer=inputs.layer)
         return found.chosen
