@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from fewer.errors import FewerError
 
-Path = Literal["reference", "portable", "avx512", "triton"]
+Path = Literal["reference", "portable", "avx512", "amx", "triton"]
 log = logging.getLogger("fewer.kernels")
 
 
@@ -19,7 +19,9 @@ def cpu_path() -> Path:
     Raises:
         FewerError: when FEWER_KERNELS names no path, or one that this machine cannot take.
     """
-    forced = _forced("reference", "portable", "avx512")
+    forced = _forced("reference", "portable", "avx512", "amx")
+    if forced == "amx":  # of attention alone; what has no kernel for it takes what lies below
+        forced = "avx512"
     if forced == "avx512" and not has_avx512():
         raise FewerError('FEWER_KERNELS is "avx512", which this processor does not have; allowed: reference, portable.')
     if forced:
@@ -30,6 +32,25 @@ def cpu_path() -> Path:
         log.warning("numba cannot be imported (%s): kernels run on their torch reference, which is slower.", error)
         return "reference"
     return "avx512" if has_avx512() else "portable"
+
+
+@cache
+def attention_path() -> Path:
+    """As `cpu_path`, for attention of many queries: "amx" where the processor has AMX for bfloat16 and Linux grants it.
+
+    Raises:
+        FewerError: when FEWER_KERNELS is "amx" and this machine has none.
+    """
+    forced, path = _forced("amx"), cpu_path()
+    if path != "avx512" or os.environ.get("FEWER_KERNELS") == "avx512":
+        return path
+    from fewer.kernels.cpu.attention.matrix import usable
+
+    if not usable():
+        if forced:
+            raise FewerError('FEWER_KERNELS is "amx", which this machine does not have; allowed: reference, portable, avx512.')
+        return path
+    return "amx"
 
 
 @cache
