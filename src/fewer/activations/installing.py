@@ -99,7 +99,7 @@ def sparsify(
     calibrated = calibrate(model, method, calibration, include, exclude, together)
     for site in calibrated.sites:
         name = site.names[0]
-        own = method if rho is None else replace(method, rho=of_layer(rho, name, "rho"))
+        own = replace(method, rho=of_layer(rho, name, "rho")) if rho is not None and isinstance(method, RSparse) else method
         site.settle(own, round(1 - of_layer(sparsity, name, "sparsity"), 12))
         vars(site).pop("low_rank", None)  # as large as the weights
     return install(model, calibrated, rows, dense_prompt, kernel)
@@ -113,14 +113,14 @@ def install(
     if kernel:
         for group in calibrated.groups:
             group.pack()
-        settle([part for group in calibrated.groups for part in group.parts])
+        settle([part for group in calibrated.groups for part in group.parts])  # type: ignore[misc]
     for group in calibrated.groups:
         group.bind()
         for site in group.sites:
             for name, layer in zip(site.names, site.layers, strict=True):
                 model.set_submodule(name, SparseLinear(layer, group, site, calibrated.when))
     for mlp, site in calibrated.gates.items():
-        mlp.act_fn = SparseGate(mlp.act_fn, site, calibrated.when)  # type: ignore[arg-type]
+        mlp.act_fn = SparseGate(mlp.act_fn, site, calibrated.when)
     model.input_sparsity = calibrated.report()  # type: ignore[assignment]
     return model
 
