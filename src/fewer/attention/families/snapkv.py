@@ -109,6 +109,10 @@ class SnapKV(Family):
     def with_share(self, share: float, keys: int) -> Self:
         return replace(self, capacity=max(self.local + self.prefix, round(share * keys)))
 
+    def prompt_flops(self, prompt: Inputs) -> float:
+        """FLOPs of the estimator, which looks once, at the end of a prompt."""
+        return scoring_flops(prompt, self.window) if prompt.keys > self.capacity else 0.0
+
     def scoring_flops(self, inputs: Inputs) -> float:
-        """At the end of the prompt; nothing in decoding."""
-        return scoring_flops(inputs, self.window) if inputs.before == 0 else 0.0
+        """None in decoding: see `prompt_flops`."""
+        return self.prompt_flops(inputs) if inputs.before == 0 else 0.0
