@@ -18,6 +18,7 @@ from fewer.attention.memory import Memory
 from fewer.attention.method import SparseAttention, Stage
 from fewer.core import register
 from fewer.errors import AttentionError
+from fewer.kernels.attention_prefill import anchor, stripes_refusal
 
 
 @register
@@ -63,6 +64,15 @@ class Anchor(SparseAttention):
     def suits(self, inputs: Inputs) -> bool:
         return inputs.queries > self.group
 
+    def attend(self, inputs: Inputs, memory: Memory) -> Float[Tensor, "batch heads queries dim"]:
+        """In one pass where the kernels can: what gives the anchors is the beginning of the result."""
+        if self.kind != "method" or not self.of_stage(inputs) or stripes_refusal(inputs.q, inputs.k, inputs.v, self.group):
+            return super().attend(inputs, memory)
+        inputs.checked()
+        thetas = self._by_head(inputs)
+        sums = self.anchor == "sum"
+        return anchor(inputs.q, inputs.k, inputs.v, inputs.scale, thetas, self.block, self.step, sums)[0]
+
     def measured(self, inputs: Inputs, memory: Memory) -> Float[Tensor, "batch heads groups keys"]:
         """By how many nats each column exceeds the anchor, in the best block of the group (eq. of section 3.2)."""
         starts = range(0, inputs.queries, self.group)
@@ -85,10 +95,13 @@ class Anchor(SparseAttention):
         return near.amax(-1) if self.anchor == "max" else near.logsumexp(-1)
 
     def counts(self, measured: Tensor, inputs: Inputs) -> Int[Tensor, "batch heads groups"]:
-        thetas = torch.tensor(self._thetas, device=measured.device)
+        return (measured >= -self._by_head(inputs).to(measured.device)[:, None, None]).sum(-1)
+
+    def _by_head(self, inputs: Inputs) -> Float[Tensor, " heads"]:
+        thetas = torch.tensor(self._thetas)
         if len(thetas) not in (1, inputs.heads):
             raise AttentionError(f"theta has {len(thetas)} values for {inputs.heads} heads; give one, or one for each head.")
-        return (measured >= -thetas[:, None, None]).sum(-1)
+        return thetas.expand(inputs.heads)
 
     def key_set(self, chosen: Tensor, inputs: Inputs) -> KeySet:
         return Stripes(chosen, self.group, init=self.block, local=self.block)
