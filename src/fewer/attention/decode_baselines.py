@@ -27,7 +27,7 @@ class OracleKeys(Tidal):
     def attend(self, inputs: Inputs, memory: Memory) -> Tensor:
         if not self.of_stage(inputs) or inputs.layer < self.select[0]:
             return attend(inputs)
-        return attend(inputs, self.choose(inputs.checked(), memory))
+        return self.attend_to(self.choose(inputs.checked(), memory), inputs, memory)
 
 
 @register
@@ -49,7 +49,7 @@ class SinksAndWindow(Tidal):
     def attend(self, inputs: Inputs, memory: Memory) -> Tensor:
         if not self.of_stage(inputs) or inputs.layer < self.select[0]:
             return attend(inputs)
-        return attend(inputs, self.window(inputs))
+        return self.attend_to(self.window(inputs), inputs, memory)
 
     def window(self, inputs: Inputs) -> KeySet:
         at = torch.arange(inputs.keys, device=inputs.q.device)

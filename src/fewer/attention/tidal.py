@@ -24,6 +24,10 @@ from fewer.kernels.attention_decode import LOG2_E, look
 Sets = Literal["shared", "kv", "head"]
 PUBLISHED = (2, 13)
 """Selection layers of the paper's experiments with models of 32 layers."""
+MASS = "mass kept"
+"""A dict under this key of a model's memory (`settings.in_force`) is given, by layer, the share of dense attention's weights
+that the keys of the layer hold, a mean over heads and tokens.
+"""
 
 
 class _Carried(NamedTuple):
@@ -94,7 +98,14 @@ class Tidal(SparseAttention):
             return attend(inputs)
         if inputs.layer in self.select:
             return self._choosing(inputs, memory)
-        return attend(inputs, self._carried(inputs, memory))
+        return self.attend_to(self._carried(inputs, memory), inputs, memory)
+
+    def attend_to(self, keys: KeySet, inputs: Inputs, memory: Memory) -> Tensor:
+        """Attention to the keys; what they hold is noted where it is asked for."""
+        if MASS in memory:
+            weights = inputs.logits().softmax(-1)
+            memory[MASS][inputs.layer] = float((weights * keys.mask(inputs)).sum(-1).mean())
+        return attend(inputs, keys)
 
     def _choosing(self, inputs: Inputs, memory: Memory) -> Tensor:
         """Dense attention, and the set for the layers that follow."""
