@@ -11,7 +11,7 @@ from fewer.core import method
 from fewer.errors import BudgetError
 
 MATRIX = torch.tensor([[3.0, 0.0, 1.0], [4.0, 2.0, 0.0]])
-LAYER = Weights("layer", MATRIX, MATRIX.norm(dim=0))
+LAYER = Weights("layer", MATRIX.norm(dim=0))
 X = torch.tensor([[1.0, -3.0, 2.0]])
 
 
@@ -24,7 +24,7 @@ def test_scores_by_hand():
 
 @pytest.mark.parametrize("chosen", [RSparse(), RSparse(scaled=False), TEAL(), MagnitudeChannels()])
 def test_thresholds_of_inputs_keep_what_the_threshold_of_the_score_keeps(chosen):
-    layer = Weights("l", torch.randn(9, 40), torch.rand(40))
+    layer = Weights("l", torch.rand(40))
     x = torch.randn(50, 40)
     threshold = float(chosen.score(x, layer).median())
     kept = ~(x.abs() <= chosen.thresholds(layer, threshold))

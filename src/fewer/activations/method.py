@@ -15,7 +15,6 @@ class Weights(NamedTuple):
 
     name: str
     """Dotted name; it also salts the noise of random twins."""
-    matrix: Float[Tensor, "out in"]
     norms: Float[Tensor, " in"]
     """||W[:, j]||_2 of each input's weights."""
 

@@ -60,7 +60,7 @@ class Site:
     @property
     def weights(self) -> Weights:
         """What a method sees."""
-        return Weights(self.names[0], self.matrix() if len(self.layers) == 1 else self.layers[0].weight.detach(), self.norms)
+        return Weights(self.names[0], self.norms)
 
     @cached_property
     def low_rank(self) -> LowRank:
