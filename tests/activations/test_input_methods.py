@@ -40,20 +40,24 @@ def test_a_random_twin_scores_noise_that_the_seed_and_the_layer_fix():
     assert not torch.equal(first, twin.with_seed(1).score(X, LAYER))
 
 
-@pytest.mark.parametrize("shape", [(576, 576), (192, 576), (1536, 576), (576, 1536), (64, 64)])
+@pytest.mark.parametrize("shape", [(576, 576), (192, 576), (1536, 576), (64, 64), (3, 40)])
 @pytest.mark.parametrize("rho", [0.0, 0.6, 0.95, 1.0])
 @pytest.mark.parametrize("density", [0.3, 0.5, 1.0])
-def test_inputs_and_rank_together_read_no_more_than_the_budget(shape, rho, density):
+def test_inputs_and_rank_together_read_what_the_budget_says(shape, rho, density):
     split = RSparse(rho=rho).split(shape, density)
     spent = touched(shape, split.inputs, split.rank)
-    one_more = touched(shape, split.inputs, split.rank + 1)
-    assert spent <= density + 1e-9
-    assert rho == 1 or one_more > density or split.rank == min(shape)
+    if rho:
+        assert spent == pytest.approx(density)
+    else:  # a direction that does not fit is left over
+        assert density - touched(shape, 0, 1) < spent <= density + 1e-9 or split.rank == min(shape) or spent == density
+    assert (split.rank > 0) == (rho < 1 and touched(shape, 0, 1) <= density)
 
 
-def test_the_rank_is_by_the_true_shape_of_the_layer():
-    assert RSparse(rho=0.95).split((192, 576), 0.5) == (0.475, 3)  # .025 * 192 * 576 / 768 = 3.6
-    assert RSparse(rho=0.95).split((576, 576), 0.5) == (0.475, 7)
+def test_the_rank_is_by_the_true_shape_of_the_layer_and_at_least_one():
+    k = RSparse(rho=0.95).split((192, 576), 0.5)  # .025 * 192 * 576 / 768 = 3.6
+    assert k.rank == 3 and k.inputs == pytest.approx(0.5 - 3 * 768 / (192 * 576))
+    small = RSparse(rho=0.95).split((64, 64), 0.4)  # .64 of a direction
+    assert small.rank == 1 and small.inputs == pytest.approx(0.4 - 128 / 4096)
 
 
 def test_all_inputs_ignores_the_budget():

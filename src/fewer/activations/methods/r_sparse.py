@@ -17,9 +17,10 @@ from fewer.errors import BudgetError
 class RSparse(InputMethod):
     """Scores |x_j| * ||W[:, j]||_2, its share in the output (section 3.2), and y = W (x m) + U_r S_r V_r^T (x (1 - m)).
 
-    Of a density d, rho goes to the inputs and the rest to the rank, by the layer's true shape: `rank` directions have
-    rank * (in + out) weights. rho = 1 drops the other inputs, rho = 0 is low rank alone. The authors' code scores |x| at
-    rho = 1; here `scaled` says so, whatever rho is.
+    Of a density d, the share 1 - rho goes to the rank, by the layer's true shape: `rank` directions have rank * (in + out)
+    weights, and there is at least one, as in the authors' code. Inputs get all that is left, so that the budget is met whatever
+    was rounded. rho = 1 drops the other inputs, rho = 0 is low rank alone. The authors' code scores |x| at rho = 1; here
+    `scaled` says so, whatever rho is.
     """
 
     slug: ClassVar[str] = "r-sparse"
@@ -38,7 +39,8 @@ class RSparse(InputMethod):
 
     def split(self, shape: tuple[int, int], density: float) -> Split:
         out, width = shape
-        if self.rho == 1:
+        each = (out + width) / (out * width)  # of the weights, for one direction
+        if self.rho == 1 or each > density:
             return Split(density, 0)
-        rank = int((1 - self.rho) * density * out * width / (out + width) + 1e-9)
-        return Split(density * self.rho, min(rank, out, width))
+        rank = min(max(int((1 - self.rho) * density / each + 1e-9), 1), out, width)
+        return Split(density - rank * each if self.rho else 0.0, rank)
