@@ -1,12 +1,14 @@
-from dataclasses import replace
-
 import pytest
+import torch
 
+from fewer.activations import measure
+from fewer.activations.lazy.networks import WIDTH, build, logits
 from fewer.activations.lazy.task import LazyNeurons
 from fewer.claims import load
-from fewer.claims.claim import Claim, reproduce
+from fewer.claims.claim import reproduce
 from fewer.compare.result import ArmFacts, Results, Row
 from fewer.compare.rules import Judgement
+from fewer.core import Density
 
 CLAIM = load("lazy-neuron")
 SMALL = CLAIM.setting("small")
@@ -60,15 +62,19 @@ def test_the_last_word_prints_both_halves_and_the_counter_example_and_changes_no
 
 def test_smoke_runs_through(tmp_path):
     found = reproduce(CLAIM, "smoke", seeds=1, folder=tmp_path).to_dict()
-    assert {"dense", "random", "topk", "dropout", "mlp-topk", "bytes"} < {row["arm"] for row in found["rows"]}
+    assert {"dense", "random", "topk", "dropout", "bytes"} < {row["arm"] for row in found["rows"]}
     assert found["verdict"] == "inconclusive"  # one seed shows nothing
 
 
-def test_the_paper_scale_starts():
+def test_the_paper_scale_builds_the_published_network_and_takes_a_step():
     setting = CLAIM.setting("paper")
-    assert setting.task().images == "cifar10"
-    smaller = replace(setting, task=lambda: LazyNeurons(epochs=0, counted=1, side=224))
-    one = {"topk": setting.arms["topk"]}
-    claim = Claim(**{**vars(CLAIM), "settings": {"paper": replace(smaller, arms=one)}})
-    results = claim.comparison("paper", seeds=1)
-    assert [cell.arm for cell in results.cells()] == ["topk"]
+    assert (setting.task().images, setting.task().side) == ("cifar10", 224)
+    assert setting.budgets == (128 / 3072,)
+    model = build("vit-b16", (3, 224, 224), 10, WIDTH["vit-b16"], seed=0)
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(86e6, rel=0.01)
+    x = torch.rand(1, 3, 224, 224)
+    setting.arms["topk"].prepare(model, Density(setting.budgets[0]), x)
+    logits(model, x).sum().backward()
+    kept = [layer.hidden for layer in measure(model, x).layers]
+    assert {(layer.units, layer.tokens) for layer in kept} == {(3072, 197)}
+    assert max(layer.density for layer in kept) <= 128 / 3072

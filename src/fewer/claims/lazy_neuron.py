@@ -1,6 +1,5 @@
 """Lazy neurons (Li et al. 2022, arXiv 2210.06313): trained ReLU networks fire few units, and lose nothing with just those."""
 
-from collections.abc import Mapping
 from statistics import fmean
 
 from fewer.activations.lazy.methods import DropoutTraining, NaturalReLU, TopKTraining
@@ -15,16 +14,6 @@ FALL = 0.9
 """What must be left of the densest layer's density at step 0, at most."""
 WHOLE = (1.0,)
 """The budget of arms in which units fire as they will."""
-GROWS = {
-    "random-labels": NaturalReLU(labels="random", whole=False),
-    "random-inputs": NaturalReLU(inputs="random", whole=False),
-    "narrow": NaturalReLU(width=64, whole=False),
-    "wide": NaturalReLU(width=1024, whole=False),
-    "bytes": NaturalReLU("bytes", whole=False),
-    "at-start": NaturalReLU(trained=False),
-    "bytes-at-start": NaturalReLU("bytes", trained=False),
-}
-"""Beside `dense`, in which networks units are counted."""
 
 
 def trained(network: Network, prefix: str = "") -> dict[str, Method]:
@@ -35,6 +24,19 @@ def trained(network: Network, prefix: str = "") -> dict[str, Method]:
         f"{prefix}random": top_k.random_twin(),
         f"{prefix}topk": top_k,
         f"{prefix}dropout": DropoutTraining(network),
+    }
+
+
+def observed(network: Network, narrow: int, wide: int) -> dict[str, Method]:
+    """Beside `dense`, the networks in which units are counted: other things to learn, other widths, and step 0."""
+    return {
+        "random-labels": NaturalReLU(network, labels="random", whole=False),
+        "random-inputs": NaturalReLU(network, inputs="random", whole=False),
+        "narrow": NaturalReLU(network, width=narrow, whole=False),
+        "wide": NaturalReLU(network, width=wide, whole=False),
+        "bytes": NaturalReLU("bytes", whole=False),
+        "at-start": NaturalReLU(network, trained=False),
+        "bytes-at-start": NaturalReLU("bytes", trained=False),
     }
 
 
@@ -113,21 +115,9 @@ def _tested(results: Results, arm: str, budget: float) -> str:
     return f"{both}; with input noise {mean('robust'):.3f}; density {mean('density'):.3f}"
 
 
-ARMS: Mapping[str, Method] = {
-    **trained("vit"),
-    **GROWS,
-    **trained("perceptron", "mlp-"),
-}
-AS_PUBLISHED: Mapping[str, Method] = {
-    **trained("vit-b16"),
-    "random-labels": NaturalReLU("vit-b16", labels="random", whole=False),
-    "random-inputs": NaturalReLU("vit-b16", inputs="random", whole=False),
-    "narrow": NaturalReLU("vit-b16", width=768, whole=False),
-    "wide": NaturalReLU("vit-b16", width=6144, whole=False),
-    "bytes": NaturalReLU("bytes", whole=False),
-    "at-start": NaturalReLU("vit-b16", trained=False),
-    "bytes-at-start": NaturalReLU("bytes", trained=False),
-}
+ARMS = {**trained("vit"), **observed("vit", 64, 1024), **trained("perceptron", "mlp-")}
+QUICK = {**trained("perceptron"), **observed("perceptron", 64, 1024)}
+AS_PUBLISHED = {**trained("vit-b16"), **observed("vit-b16", 768, 6144)}
 
 
 def vit_b16() -> LazyNeurons:
@@ -142,8 +132,8 @@ claim = Claim(
     paper="3.0% of the units of T5-Base are not zero, 6.3% of ViT-B/16's (arXiv 2210.06313, abstract)",
     arms=ARMS,
     settings={
-        "smoke": Setting(lambda: LazyNeurons(epochs=1, steps=2, counted=16), budgets=(0.25,)),
-        "small": Setting(LazyNeurons, budgets=(0.25, 0.125)),
+        "smoke": Setting(lambda: LazyNeurons(epochs=3, steps=2, counted=16), budgets=(0.125,), seeds=1, arms=QUICK),
+        "small": Setting(LazyNeurons, budgets=(0.125,)),
         "paper": Setting(vit_b16, budgets=(128 / 3072,), arms=AS_PUBLISHED),
     },
     rule=rule,
