@@ -14,7 +14,7 @@ SHORT = LazyNeurons(epochs=1, steps=1, counted=8)
 
 
 def test_the_parts_share_no_image():
-    parts = _parts("digits", 0)
+    parts = _parts("digits")
     assert [len(part) for part in (parts.train_y, parts.held_y, parts.test_y)] == [863, 215, 719]
     whole = torch.cat([parts.train_x, parts.held_x, parts.test_x]).flatten(1)
     # The set itself has some images twice.
@@ -22,7 +22,7 @@ def test_the_parts_share_no_image():
 
 
 def test_random_labels_and_inputs_have_nothing_of_the_true_ones():
-    parts = _parts("digits", 0)
+    parts = _parts("digits")
     labels = _corrupted(parts, "random", "true", 0)
     assert (labels.train_y == parts.train_y).double().mean() == pytest.approx(0.1, abs=0.04)
     assert torch.equal(labels.train_x, parts.train_x)
@@ -86,6 +86,14 @@ def test_untrained_a_network_is_measured_at_step_0():
     found = SHORT.measure(NaturalReLU("perceptron", trained=False), Density(1.0), 0)
     assert [point["at"] for point in found.detail["trace"]] == [0]
     assert set(found.quality) == {"density", "highest_density"}
+
+
+def test_enlarged_images_are_read_by_a_network_of_that_size():
+    found = LazyNeurons(epochs=1, counted=2, batch=512, side=16).measure(
+        NaturalReLU("perceptron", whole=False), Density(1.0), 0
+    )
+    assert found.detail["facts"]["units"] == 1024
+    assert found.quality["accuracy"] > 0.3
 
 
 def test_a_cell_is_the_same_when_measured_again():

@@ -11,6 +11,9 @@ from fewer.activations import TopKMLP, find_sites, measure, top_k
 from fewer.activations.lazy.sparse_hidden import Hidden
 from fewer.core import Count, Density, method, stream
 from fewer.errors import BudgetError, ModelError
+from fewer.weights.training.methods import SET
+from fewer.weights.training.problem import Problem, Recipe
+from fewer.weights.training.updates import Updates
 
 GATED = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -133,6 +136,21 @@ def test_it_trains_from_the_first_step():
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
     assert measure(model, x).density <= 0.25
+
+
+def test_weights_and_units_are_sparse_at_once_in_the_training_of_fewer():
+    x = torch.randn(256, 8, generator=stream(0))
+
+    def build(width):
+        model = nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 2))
+        top_k(model, 0.25, example=x[:1])
+        return model
+
+    problem = Problem(x, (x[:, 0] > 0).long(), build, 32, Recipe(epochs=20))
+    trained = SET(updates=Updates(every=10)).train(problem, 0.5)
+    assert sum(int(mask.sum()) for mask in trained.masks.values()) == 160
+    assert measure(trained.model, x).density <= 0.25
+    assert (trained.model.eval()(x).argmax(1) == problem.labels).double().mean() > 0.9
 
 
 def test_layers_are_chosen_by_name():

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from fewer.activations.lazy.fit import Stopped, fit, fit_bytes
 from fewer.activations.lazy.measure import Activations, measure
@@ -62,7 +61,7 @@ class LazyNeurons(Task):
     input_noise: float = 0.2
     """Standard deviation of the Gaussian noise in tests, in units of the whole range of grey."""
     side: int = 0
-    """Images are resized to it; 0 leaves them."""
+    """The network enlarges images to it; 0 leaves them."""
     counted: int = 256
     """Images of each part in which hidden units are counted."""
     traced: tuple[int, ...] = (0, 1, 5, 10, 20, 60)
@@ -103,7 +102,7 @@ class LazyNeurons(Task):
         self, method: HiddenTraining, budget: Budget, seed: int
     ) -> tuple[dict[str, float], list[dict[str, Any]], dict[str, float]]:
         asks = switches(method)
-        parts = _corrupted(_parts(self.images, self.side), asks["labels"], asks["inputs"], seed)
+        parts = _corrupted(_parts(self.images), asks["labels"], asks["inputs"], seed)
         trace: list[dict[str, Any]] = []
         model, stopped = self._train(method, budget, seed, parts, trace)
         found = measure(model, parts.train_x[: self.counted])
@@ -129,8 +128,11 @@ class LazyNeurons(Task):
         asks = switches(method)
         epochs = 0 if not asks["trained"] else -(-self.epochs * 2 // 3) if method.network == "perceptron" else self.epochs
         with quiet():
-            shape = tuple(parts.train_x.shape[1:])
+            channels, *size = parts.train_x.shape[1:]
+            shape = (channels, self.side, self.side) if self.side else (channels, *size)
             model = build(method.network, shape, parts.classes, asks["width"] or WIDTH[method.network], seed)
+            if self.side:
+                model = nn.Sequential(nn.Upsample(size=self.side, mode="bilinear"), model)
             method.prepare(model, budget, parts.train_x[:1])
             stopped = Stopped(parts.held_x, parts.held_y)
 
@@ -196,7 +198,7 @@ def _text_set() -> str:
 
 
 @cache
-def _parts(images: str, side: int) -> Parts:
+def _parts(images: str) -> Parts:
     """The digits in their own split of 60 to 40, other sets in theirs; a fifth of the training part is held out."""
     from fewer.data.images import load
 
@@ -205,8 +207,6 @@ def _parts(images: str, side: int) -> Parts:
     rows = shuffled(len(y), test=719) if images == "digits" else np.split(np.arange(len(y)), [len(found.train_y)])
     train, test = (torch.from_numpy(np.asarray(part)) for part in rows)
     inputs, labels = torch.from_numpy(x), torch.from_numpy(y)
-    if side:
-        inputs = interpolate(inputs, size=side, mode="bilinear", antialias=True)
     fifth = len(train) // 5
     held, rest = train[:fifth], train[fifth:]
     classes = len(found.classes)
