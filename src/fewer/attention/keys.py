@@ -67,6 +67,17 @@ class Stripes(KeySet):
         near = at >= (group * self.group + inputs.before - self.local)[:, None]
         return self.columns[:, :, group] | near | (at < self.init)
 
+    def kept(self, inputs: Inputs) -> Int[Tensor, "batch heads"]:
+        position = torch.arange(inputs.queries, device=self.columns.device) + inputs.before
+        starts = torch.arange(self.columns.shape[2], device=self.columns.device) * self.group
+        near = (starts + inputs.before - self.local).clamp_min(0)
+        at = torch.arange(inputs.keys, device=self.columns.device)
+        far = self.columns & (at >= self.init) & (at < near[:, None])
+        rows = (inputs.queries - starts).clamp_max(self.group)
+        first = near.repeat_interleave(rows)
+        always = (position + 1 - first + first.clamp_max(self.init)).sum()
+        return (far.sum(-1) * rows).sum(-1) + always
+
 
 @dataclass(frozen=True, eq=False)
 class Blocks(KeySet):

@@ -1,8 +1,8 @@
 """What transformers calls: one attention function for each name, and one mask function for all of them.
 
 Importing this registers the names ("fewer_dense", "fewer_anchor", ...), so that they work in `from_pretrained(...,
-attn_implementation=...)` and `set_attn_implementation`. A mask arrives here in one of three forms: None (nothing is padded), the
-real keys of each sequence, or every cell, where a mask is more than causal or bidirectional.
+attn_implementation=...)` and `set_attn_implementation`. A mask arrives here in one of three forms: None (no padding), the real
+keys of each sequence, or every cell, where a mask is more than causal or bidirectional.
 """
 
 import logging
@@ -21,6 +21,7 @@ from fewer.attention.inputs import Inputs
 from fewer.attention.memory import Memory
 from fewer.attention.method import SparseAttention
 from fewer.attention.settings import NAMES, in_force
+from fewer.attention.watch import WATCHER, Watcher
 from fewer.errors import AttentionError
 
 log = logging.getLogger("fewer.attention")
@@ -84,11 +85,18 @@ def attention(
     if attention_mask is not None and attention_mask.ndim != 2:
         raise AttentionError(f"{name} reads masks of two or four axes, not of shape {tuple(attention_mask.shape)}.")
     if attention_mask is None:
-        out = method.attend(Inputs(query, key, value, scale, causal, layer), memory)
+        out = _attended(method, Inputs(query, key, value, scale, causal, layer), memory, memory.get(WATCHER))
     else:
         keys = attention_mask.shape[1]  # shorter than a static cache, which is written so far
         out = _unpadded(method, memory, query, key[:, :, :keys], value[:, :, :keys], attention_mask, (scale, causal, layer))
     return out.transpose(1, 2).contiguous(), None
+
+
+def _attended(method: SparseAttention, inputs: Inputs, memory: Memory, watcher: Watcher | None) -> Tensor:
+    out = method.attend(inputs, memory)
+    if watcher is not None:
+        watcher(inputs, out)
+    return out
 
 
 def _unpadded(
@@ -103,7 +111,7 @@ def _unpadded(
             one = Inputs(
                 query[row : row + 1, :, start:stop], key[row : row + 1, :, first:end], value[row : row + 1, :, first:end], *rest
             )
-            out[row : row + 1, :, start:stop] = method.attend(one, memory.of_row(row))
+            out[row : row + 1, :, start:stop] = _attended(method, one, memory.of_row(row), memory.get(WATCHER))
     return out
 
 
@@ -133,7 +141,7 @@ def _by_torch(
     if method.kind != "dense" and not window:
         raise AttentionError(
             f"{name} chooses keys of causal or bidirectional attention; this mask, of shape {tuple(cells.shape)}, is neither "
-            '(packed sequences, a custom mask?). Use "fewer_dense" or "sdpa", or give the padding mask of shape [batch, tokens].'
+            '(packed sequences, a custom mask?). Use "fewer_dense" or "sdpa", or give a padding mask of shape [batch, tokens].'
         )
     _say_once(name, "sliding window" if window else "custom mask")
     return sdpa_attention_forward(module, query, key, value, cells, scaling=scaling, **others)

@@ -30,6 +30,9 @@ NAMES = {
 }
 """Behind "fewer_": the class of each method."""
 
+INSTEAD = "instead"
+"""Where a model's memory holds a method that is in force in all layers, whatever its config says: `watch.using`."""
+
 FIELD = "fewer_attention"
 """Attribute of a transformers config: a dict of plain values, so that it is saved with the model."""
 
@@ -68,7 +71,7 @@ def configure(
         parameters: of the method, in every layer.
 
     Raises:
-        AttentionError: an unknown method or parameter, a layer that the model lacks, a model whose attention cannot be switched.
+        AttentionError: an unknown method or parameter, a layer that the model lacks, a model that cannot be switched.
     """
     import fewer.attention.registered  # noqa: F401 - registers the names
 
@@ -118,11 +121,17 @@ def in_force(name: str, module: nn.Module) -> tuple[SparseAttention, Memory]:
         applies = said is not None and said["method"].rpartition(":")[2] == name.removeprefix("fewer_")
         method = _method(said, getattr(module, "layer_idx", None) or 0) if applies else named(name)
         found = _FOUND[module] = _InForce(said, name, method, _memories_of(config))
-    thread = threading.get_ident()
-    memory = found.memories.get(thread)
-    if memory is None:
-        memory = found.memories[thread] = Memory()
-    return found.method, memory
+    memory = _of_thread(found.memories)
+    return memory.get(INSTEAD, found.method), memory
+
+
+def memory_of(config: Any) -> Memory:
+    """The memory that the layers of the model with this config share in this thread."""
+    return _of_thread(_memories_of(config))
+
+
+def _of_thread(memories: dict[int, Memory]) -> Memory:
+    return memories.setdefault(threading.get_ident(), Memory())
 
 
 def _method(said: Mapping[str, Any], layer: int) -> SparseAttention:
