@@ -24,7 +24,7 @@ KIND: dict[str, Sets] = {name: sets for sets, name in NAMES.items()}
 
 
 def arms(layers: int = LAYERS) -> dict[str, Method]:
-    """Dense, oracles, a window of two first keys and the last ones; sets with each second selection layer, with the swept one and
+    """Dense, oracles, a window of two first keys and the last ones; sets with each second selection layer, with the swept one,
     with none; the twins of those."""
     first = (START,)
     found: dict[str, Method] = {"dense": DenseAttention(), "window": SinksAndWindow(select=first, sinks=2)}
