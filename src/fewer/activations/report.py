@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
-from fewer.activations.site import Site, When
+from fewer.activations.site import Group, Site, When, touched
 from fewer.errors import ModelError
 
 
@@ -36,7 +36,7 @@ class InputSparsity:
     """`model.input_sparsity`: what was chosen, layer by layer. Printed, it is a table by kind of layer."""
 
     sites: tuple[Site, ...]
-    groups: tuple[Any, ...]
+    groups: tuple[Group, ...]
     when: When
     weights: int
     """Weights of all linear layers but the head, sparse or not."""
@@ -54,8 +54,6 @@ class InputSparsity:
 
     def touched_at(self, inputs: dict[str, float]) -> float:
         """The same, if each site keeps that share of its inputs."""
-        from fewer.activations.site import touched
-
         spared = sum(
             s.shape[0] * s.shape[1] * (2 if self.per_neuron else 1) * (1 - touched(s.shape, inputs[s.names[0]], s.split.rank))
             for s in self.sites
