@@ -20,6 +20,9 @@ from fewer.core import register
 from fewer.errors import AttentionError
 from fewer.kernels.attention_prefill import anchor, stripes_refusal
 
+DENSITIES = "densities"
+"""A dict under this key of a model's memory is given, by layer, the share of cells that was kept."""
+
 
 @register
 @dataclass(frozen=True)
@@ -69,9 +72,14 @@ class Anchor(SparseAttention):
         if self.kind != "method" or not self.of_stage(inputs) or stripes_refusal(inputs.q, inputs.k, inputs.v, self.group):
             return super().attend(inputs, memory)
         inputs.checked()
-        thetas = self._by_head(inputs)
-        sums = self.anchor == "sum"
-        return anchor(inputs.q, inputs.k, inputs.v, inputs.scale, thetas, self.block, self.step, sums)[0]
+        thetas, sums = self._by_head(inputs), self.anchor == "sum"
+        out, kept = anchor(inputs.q, inputs.k, inputs.v, inputs.scale, thetas, self.block, self.step, sums)
+        if DENSITIES in memory:
+            nothing = torch.zeros(*kept.shape, inputs.keys, dtype=torch.bool)
+            near = Stripes(nothing, self.group, self.block, self.block).kept(inputs)
+            rows = (inputs.queries - torch.arange(kept.shape[2]) * self.group).clamp_max(self.group)
+            memory[DENSITIES][inputs.layer] = float(((kept * rows).sum(2) + near).double().mean()) / inputs.cells
+        return out
 
     def measured(self, inputs: Inputs, memory: Memory) -> Float[Tensor, "batch heads groups keys"]:
         """By how many nats each column exceeds the anchor, in the best block of the group (eq. of section 3.2)."""
