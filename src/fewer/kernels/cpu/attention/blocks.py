@@ -118,6 +118,7 @@ def blockwise(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratc
         for tile in range(tiles):
             start, some = first + tile * QUERIES, min(QUERIES, count - tile * QUERIES)
             finish(states + tile * size, dim, out + start * out_step, out_step, some, scratch)
+    room[0] = indices[0] = cells[0] = 0  # numba frees an array after its last use, and taking its address is none
 
 
 def kernel(path: str):
