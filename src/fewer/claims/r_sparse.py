@@ -82,7 +82,7 @@ claim = Claim(
     arms=ARMS,
     settings={
         "smoke": Setting(lambda: EchoInputs(recipe=SMALL, tested=16), budgets=BUDGETS),
-        "small": Setting(EchoInputs.on_default_text, budgets=BUDGETS, seeds=8),
+        "small": Setting(EchoInputs.on_default_text, budgets=BUDGETS, seeds=6),
         "paper": Setting(
             lambda: SparseInputsPerplexity.on_default_text(
                 model="meta-llama/Meta-Llama-3-8B", sequences=16, length=2048, windows=64, dense_prompt=0.9
