@@ -30,18 +30,18 @@ def published() -> dict[str, SparseAttention]:
 
 
 def for_bytes(length: int = 256) -> dict[str, SparseAttention]:
-    """For small networks on short texts: windows and forced parts shrunk with the length, blocks and pages of 8."""
-    near, window = max(1, length // 32), length // 4
+    """For small networks on short texts: windows, forced parts, blocks and pages shrink with the length."""
+    near, window, size = max(1, length // 32), length // 4, max(4, length // 32)
     lines = {"window": window, "sinks": 2, "nearest": near}
     snap = {"capacity": length, "window": window // 2, "kernel": 5, "local": near, "prefix": 2}
     return _arms(
         VerticalSlashAttention(**lines),
         FlexPrefill(**lines),
-        BlockAttention(size=8),
-        Quest(page=8),
+        BlockAttention(size=size),
+        Quest(page=size),
         SnapKV(**snap),
         AdaSnapKV(**snap),
-        OracleBlocks(size=8),
+        OracleBlocks(size=size),
     )
 
 

@@ -27,6 +27,7 @@ NEEDLES = 12
 CHAINS, HOPS = 4, 2
 COMMON, RARE_TIMES = 5, 2
 """Frequent words to find, and how often any other word comes. Frequent ones come 10 times as often."""
+EXAMPLE = "List: tree, river, tree, stone, tree, river, tree, cloud, river, river.\nMost frequent words: tree, river\n\nList:"
 JUDGED = 128
 """Tokens of running text that are judged."""
 
@@ -95,23 +96,25 @@ def tracking(source: Words, length: int, rng: np.random.Generator) -> Sample:
 
 def frequent(source: Words, length: int, rng: np.random.Generator) -> Sample:
     """A list of words in which five come ten times as often as all others. Any order of the five is right."""
-    question = source.ids("\nQuestion: Which words come most often in the list?\nAnswer:")
+    example, question = source.ids(EXAMPLE), source.ids(".\nMost frequent words:")
     first: dict[int, str] = {}
     for word in source.draw(len(source.words), rng):
         first.setdefault(source.ids(f" {word}")[0], word)  # a word is known by its first token
     pool = list(first.values())
     common, others = pool[:COMMON], pool[COMMON:]
-    room = length - len(question) - 2 * COMMON
-    listed, used = [*common * RARE_TIMES * 10], sum(len(source.ids(f" {w}")) for w in common) * RARE_TIMES * 10
+    listed = [*common * RARE_TIMES * 10]
+    room = length - len(example) - len(question) - sum(len(source.ids(f" {word},")) for word in [*listed, *common])
+    if room < 0 or len(pool) <= COMMON:
+        raise DataError(
+            f"{length} tokens of this text do not hold a list of words; give at least {length - room}, or a longer text."
+        )
     for word in others:
-        cost = len(source.ids(f" {word}")) * RARE_TIMES
-        if used + cost > room:
+        room -= len(source.ids(f" {word},")) * RARE_TIMES
+        if room < 0:
             break
         listed += [word] * RARE_TIMES
-        used += cost
     shuffled = [listed[i] for i in rng.permutation(len(listed))]
-    body = source.ids("Words:" + "".join(f" {word}" for word in shuffled))[-(room):]
-    prompt = [*body, *question]
+    prompt = [*example, *source.ids(",".join(f" {word}" for word in shuffled)), *question]
     tokens, asked, accepted = list(prompt), [], []
     for place, word in enumerate(common):
         asked.append(len(tokens))
