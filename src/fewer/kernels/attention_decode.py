@@ -20,7 +20,8 @@ log = logging.getLogger("fewer.kernels")
 
 LOG2_E = math.log2(math.e)
 _LINE = 32  # rows of logits are filled up to a multiple of this: a tile of the kernel
-_Call = ctypes.c_int64 * 32
+_CALL = struct.Struct("28qf4x")
+_Call = ctypes.c_char * _CALL.size
 _Join = ctypes.c_int64 * 2
 
 
@@ -76,9 +77,7 @@ def look(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Looked:
 
 
 def _by_kernel(q: Tensor, k: Tensor, v: Tensor, scale: float, indices: Tensor | None, logits: bool) -> Looked:
-    from fewer.kernels.cpu.attention.decode import SHORTEST
-    from fewer.kernels.cpu.team import run
-
+    kernel, run, shortest = _kernel()
     query = q if q.dtype is torch.float32 else q.float()
     batch, heads, _, dim = q.shape
     kv_heads, keys = k.shape[1], k.shape[2]
@@ -97,7 +96,7 @@ def _by_kernel(q: Tensor, k: Tensor, v: Tensor, scale: float, indices: Tensor | 
             together = 1
     threads = torch.get_num_threads()
     units = batch * heads // together
-    parts = 1 if threads == 1 else max(1, min(length // SHORTEST, -(-4 * threads // units)))
+    parts = 1 if threads == 1 else max(1, min(length // shortest, -(-4 * threads // units)))
     out = torch.empty(batch, heads, 1, dim)
     wide = -(-keys // _LINE) * _LINE
     seen = torch.empty(batch, heads, wide) if logits else None
@@ -106,7 +105,7 @@ def _by_kernel(q: Tensor, k: Tensor, v: Tensor, scale: float, indices: Tensor | 
     q_batch, q_head, *_ = query.stride()
     k_batch, k_head, k_step, _ = k.stride()
     v_batch, v_head, v_step, _ = v.stride()
-    call = _Call(
+    packed = _CALL.pack(
         query.data_ptr(),
         k.data_ptr(),
         v.data_ptr(),
@@ -135,10 +134,11 @@ def _by_kernel(q: Tensor, k: Tensor, v: Tensor, scale: float, indices: Tensor | 
         wide,
         size == 2,
         long,
-        struct.unpack("<I", struct.pack("<f", scale * LOG2_E))[0],
+        scale * LOG2_E,
     )
+    call = _Call.from_buffer_copy(packed)
     address = ctypes.addressof(call)
-    run(_kernel(), units * parts, address)
+    run(kernel, units * parts, address)
     if parts > 1:
         job = _Join(address, batch * heads)
         _join().ctypes(ctypes.addressof(job))
@@ -179,10 +179,12 @@ def _say(why: str) -> None:
 
 
 @cache
-def _kernel() -> Any:
+def _kernel() -> tuple[Any, Any, int]:
+    """The kernel, how to run it, and keys in a part at least."""
     from fewer.kernels.cpu.attention import decode
+    from fewer.kernels.cpu.team import run
 
-    return getattr(decode, cpu_path())()
+    return getattr(decode, cpu_path())(), run, decode.SHORTEST
 
 
 @cache

@@ -72,7 +72,6 @@ SHORTEST = 512
 (0 where there is none); their distances in bytes; query heads in all, in a group, and to a KV head; components of a head; keys;
 entries of a list (or keys); parts of each group; floats of a row of logits; are keys and values bfloat16, are lists of 64 bits?
 The scale times log2(e), as the bits of a float32."""
-WORDS = 29
 
 
 @njit
