@@ -2,12 +2,12 @@
 
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicLayer
 
 from fewer.attention.families.marks import Marks
 from fewer.attention.families.snapkv import Kept, SnapKV
+from fewer.attention.memory import Memory
 from fewer.attention.settings import in_force
 from fewer.errors import AttentionError
 
@@ -30,11 +30,11 @@ class EvictedLayer(DynamicLayer):
 
     def get_seq_length(self) -> int:
         """Tokens seen: transformers takes the next position from it."""
-        return self.evicted + self.keys.shape[-2]
+        return self.evicted + self.get_mask_sizes(0)[0]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Keys that attention will be given, and how many were before them."""
-        return self.keys.shape[-2] + query_length, self.evicted
+        return super().get_seq_length() + query_length, self.evicted
 
 
 def evict(model: nn.Module, cache: Cache) -> Evicted:
@@ -47,38 +47,38 @@ def evict(model: nn.Module, cache: Cache) -> Evicted:
     Raises:
         AttentionError: layers that are not under SnapKV or Ada-SnapKV, a cache that is not of their last prompt, or padding.
     """
-    layers = [_of_layer(module, cache) for module in model.modules() if getattr(module, "layer_idx", None) is not None]
-    width = max(int(kept.keys.sum(2).max()) for _, kept, _ in layers)
-    before = sum(_bytes(layer) for layer in cache.layers)
-    for index, kept, memory in layers:
-        old = cache.layers[index]
-        assert isinstance(old.keys, Tensor) and isinstance(old.values, Tensor)
+    held: list[Any] = cache.layers
+    found = [_of_layer(module, held) for module in model.modules() if getattr(module, "layer_idx", None) is not None]
+    width = max(int(kept.keys.sum(2).max()) for _, kept, _ in found)
+    before = sum(map(_bytes, held))
+    for index, kept, memory in found:
+        old = held[index]
         # Ascending places, those of dropped keys first: they fill up heads that keep fewer than others.
         order = kept.keys.int().sort(dim=-1, stable=True).indices[..., -width:]
         slots = order[..., None].expand(-1, -1, -1, old.keys.shape[-1])
         keys, values = (tensor.gather(2, slots).contiguous() for tensor in (old.keys, old.values))
-        cache.layers[index] = EvictedLayer(keys, values, old.keys.shape[2])
+        held[index] = EvictedLayer(keys, values, old.keys.shape[2])
         memory["snapkv", index] = Kept(kept.keys.gather(2, order), Marks(keys))
-    return Evicted(before, sum(_bytes(layer) for layer in cache.layers))
+    return Evicted(before, sum(map(_bytes, held)))
 
 
-def _of_layer(module: nn.Module, cache: Cache) -> tuple[int, Kept, Any]:
-    index, config = module.layer_idx, module.config
-    name = config._attn_implementation  # type: ignore[union-attr]
-    method, memory = in_force(name, module) if str(name).startswith("fewer_") else (None, None)
-    kept = memory.get(("snapkv", index)) if memory is not None else None
-    if not isinstance(method, SnapKV) or kept is None or not torch.is_tensor(cache.layers[index].keys):  # type: ignore[index]
+def _of_layer(module: Any, held: list[Any]) -> tuple[int, Kept, Memory]:
+    index: int = module.layer_idx
+    name = str(module.config._attn_implementation)
+    method, memory = in_force(name, module) if name.startswith("fewer_") else (None, Memory())
+    kept: Kept | None = memory.get(("snapkv", index))
+    if not isinstance(method, SnapKV) or kept is None:
         raise AttentionError(
             f"layer {index} has read no prompt under SnapKV or Ada-SnapKV (its attention: {name}). Call "
             'fewer.attention.configure(model, "snapkv") and read the whole prompt, without padding, first.'
         )
-    keys = cache.layers[index].keys  # type: ignore[index]
-    if keys.shape[2] != kept.keys.shape[2] or not kept.marks.match(keys):
+    keys = getattr(held[index], "keys", None) if index < len(held) else None
+    if keys is None or keys.shape[2] != kept.keys.shape[2] or not kept.marks.match(keys):
         raise AttentionError(
-            f"the cache's layer {index} holds {keys.shape[2]} keys that are not the last prompt of {kept.keys.shape[2]} "
-            "tokens, unchanged. Evict right after reading the prompt, before the first new token."
+            f"the cache's layer {index} holds {0 if keys is None else keys.shape[2]} keys that are not the last prompt of "
+            f"{kept.keys.shape[2]} tokens, unchanged. Evict right after reading the prompt, before the first new token."
         )
-    return index, kept, memory  # type: ignore[return-value]
+    return index, kept, memory
 
 
 def _bytes(layer: Any) -> int:

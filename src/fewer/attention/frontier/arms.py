@@ -1,5 +1,7 @@
 """The arms of the study: every family with its twins and oracles, each in its own phase."""
 
+from typing import cast
+
 from fewer.attention.dense import DenseAttention
 from fewer.attention.families.ada_snapkv import AdaSnapKV
 from fewer.attention.families.block import BlockAttention
@@ -70,7 +72,7 @@ def _arms(
         "oracle-blocks": oracle_blocks,
         "oracle-tokens-prefill": OracleTokens(when="prefill"),
         "oracle-tokens": OracleTokens(when="decode"),
-        **{name: real[of].random_twin() for name, of in TWINS.items()},  # type: ignore[dict-item]
+        **{name: cast("SparseAttention", real[of].random_twin()) for name, of in TWINS.items()},
     }
 
 

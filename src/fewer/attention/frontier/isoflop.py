@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from fewer.compare.result import Results
+from fewer.compare.task import Direction
 from fewer.measure.statistics import pareto_front
 
 
@@ -24,7 +25,7 @@ class Spent(NamedTuple):
 def isoflop(found: Iterable[Results], measure: str, leave_out: tuple[str, ...] = ()) -> list[Spent]:
     """Every arm of every model, the cheapest first at each length. Oracles belong in `leave_out`."""
     spent: list[Spent] = []
-    better = "lower"
+    better: Direction = "lower"
     for results in found:
         task, better = results.configuration["task"], results.quality[measure]
         recipe = task.get("recipe")

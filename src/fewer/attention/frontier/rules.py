@@ -1,7 +1,7 @@
 """What the study says of methods, as rules: who is best where, who breaks alone, who needs least."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fewer.compare.result import Results
@@ -16,6 +16,11 @@ NEAR = 0.1
 def reached(results: Results, arm: str, budget: float) -> bool:
     """Is the arm's density that of the budget?"""
     return abs(results.summary(arm, budget, "density").mean - budget) <= NEAR * budget
+
+
+def _best(results: Results, arms: Sequence[str], budget: float, task: str) -> str:
+    means = {arm: results.summary(arm, budget, f"nll:{task}").mean for arm in arms}
+    return min(means, key=means.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class BestDiffers(Rule):
                 there = [arm for arm in arms if reached(results, arm, budget)]
                 if len(there) < 2:
                     continue
-                best = {t: min(there, key=lambda a, t=t: results.summary(a, budget, f"nll:{t}").mean) for t in self.tasks}
+                best = {task: _best(results, there, budget, task) for task in self.tasks}
                 lines.append(f"best in {phase} at density {budget:g}: {', '.join(f'{a} on {t}' for t, a in best.items())}")
                 for one in self.tasks:
                     for other in self.tasks:
@@ -139,6 +144,9 @@ class BeatTwins(Rule):
                         lines.append(f"{task} at {budget:g}: dense does not beat {twin} either; not judged")
                         continue
                     effect = results.versus(arm, twin, budget, f"nll:{task}")
+                    if effect.low == effect.high == 0:
+                        lines.append(f"{task} at {budget:g}: what {arm} always keeps leaves it nothing to choose; not judged")
+                        continue
                     lines.append(
                         f"{arm} - {twin} on {task} at {budget:g}: {effect.mean:+.3f} [{effect.low:.3f}, {effect.high:.3f}]"
                     )
@@ -166,9 +174,7 @@ class NoneDominates(Rule):
             for budget in self.at:
                 there = [arm for arm in arms if reached(results, arm, budget)]
                 if len(there) > 1:
-                    best |= {
-                        min(there, key=lambda a, t=t, b=budget: results.summary(a, b, f"nll:{t}").mean) for t in self.tasks
-                    }
+                    best |= {_best(results, there, budget, task) for task in self.tasks}
             alone = alone and len(best) == 1
             lines.append(f"best somewhere in {phase}: {', '.join(sorted(best)) or 'nobody could be compared'}")
         verdict: Verdict = "refuted" if alone else "confirmed"
@@ -191,10 +197,9 @@ class ChoiceMatters(Rule):
         effects = [results.versus(self.arm, self.twin, b, f"nll:{t}") for t in self.tasks for b in self.at]
         largest = min(effects, key=lambda effect: effect.mean)
         dense = [results.versus(results.dense(), self.twin, b, f"nll:{t}") for t in self.tasks for b in self.at]
+        verdict: Verdict = "confirmed" if any(effect.high < 0 for effect in effects) else "refuted"
         if largest.n < MINIMUM_SEEDS or all(effect.high >= 0 for effect in dense):  # a model without use for its context
-            verdict: Verdict = "inconclusive"
-        else:
-            verdict: Verdict = "confirmed" if any(effect.high < 0 for effect in effects) else "refuted"
+            verdict = "inconclusive"
         said = f"{self.arm} - {self.twin} at best: {largest.mean:+.3f} [{largest.low:.3f}, {largest.high:.3f}] -> {verdict}"
         return Judgement(verdict, largest, said)
 

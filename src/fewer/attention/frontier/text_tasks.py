@@ -42,7 +42,7 @@ class Words:
         self.words = [word for word in found if len(self.ids(f" {word}")) <= 2]
 
     def ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]  # type: ignore[return-value]
+        return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
     def stretch(self, length: int, rng: np.random.Generator) -> list[int]:
         """`length` tokens from anywhere. Raises DataError when the text is shorter."""
