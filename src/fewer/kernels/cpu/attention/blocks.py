@@ -34,7 +34,19 @@ from fewer.kernels.cpu.attention.call import (
     V,
 )
 from fewer.kernels.cpu.attention.paths import compiled
-from fewer.kernels.cpu.attention.softmax import CHUNK, EVERYONE
+from fewer.kernels.cpu.attention.softmax import (
+    CHUNK,
+    EVERYONE,
+    absorb,
+    begin,
+    chunk_bytes,
+    enter,
+    finish,
+    leave,
+    pack,
+    scratch_bytes,
+    state_bytes,
+)
 from fewer.kernels.cpu.attention.tiles import QUERIES
 from fewer.kernels.cpu.lanes import byte, claim, number, word
 from fewer.kernels.cpu.team import OPERANDS as CALL
@@ -71,8 +83,16 @@ def listed(rows, row_step, block, first, count, start, stop, position, indices, 
     return found
 
 
-@njit
-def blockwise(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratch_bytes):
+def take(call, k, v, states, tiles, numbers, bits, count, chunk, scratch):
+    """Tiles in a row take in listed keys: all of them, or one tile those whose bits are set."""
+    dim = word(call + DIM)
+    for done in range(0, count, CHUNK):
+        some = min(CHUNK, count - done)
+        pack(chunk, dim, k, word(call + K_STEP), v, word(call + V_STEP), numbers + 4 * done, some, scratch)
+        absorb(states, tiles, chunk, dim, EVERYONE, bits + 8 * done if bits else 0, scratch)
+
+
+def blockwise(job):
     """Units, the last and longest first: (queries, sequence, head)."""
     call = word(job + CALL)
     heads, dim, keys, queries = word(call + HEADS), word(call + DIM), word(call + N_KEYS), word(call + N_QUERIES)
@@ -86,7 +106,8 @@ def blockwise(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratc
     scratch = (chunk + chunk_bytes(dim) + 63) // 64 * 64
     indices, cells = np.empty(keys, np.int32), np.empty(keys, np.int64)
     numbers, bits = indices.ctypes.data, cells.ctypes.data
-    k_step, v_step, q_step, out_step = word(call + K_STEP), word(call + V_STEP), word(call + Q_STEP), word(call + OUT_STEP)
+    enter()
+    q_step, out_step = word(call + Q_STEP), word(call + OUT_STEP)
     while True:
         unit = units - 1 - claim(job, 1)
         if unit < 0:
@@ -105,22 +126,19 @@ def blockwise(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratc
         position = keys - queries + first if causal else keys
         seen_by_all = min(position + 1, keys)
         n = listed(rows, word(call + MASK_ROW), block, first, min(count, QUERIES), 0, seen_by_all, position, indices, cells)
-        for done in range(0, n, CHUNK):
-            pack(chunk, dim, k, k_step, v, v_step, numbers + 4 * done, min(CHUNK, n - done), scratch)
-            absorb(states, tiles, chunk, dim, EVERYONE, bits + 8 * done if block % QUERIES else 0, scratch)
+        take(call, k, v, states, tiles, numbers, bits if block % QUERIES else 0, n, chunk, scratch)
         for tile in range(tiles if causal else 0):
             start, some = first + tile * QUERIES, min(QUERIES, count - tile * QUERIES)
             at = position + tile * QUERIES
             n = listed(rows, word(call + MASK_ROW), block, start, some, seen_by_all, at + some, at, indices, cells)
-            for done in range(0, n, CHUNK):
-                pack(chunk, dim, k, k_step, v, v_step, numbers + 4 * done, min(CHUNK, n - done), scratch)
-                absorb(states + tile * size, 1, chunk, dim, EVERYONE, bits + 8 * done, scratch)
+            take(call, k, v, states + tile * size, 1, numbers, bits, n, chunk, scratch)
         for tile in range(tiles):
             start, some = first + tile * QUERIES, min(QUERIES, count - tile * QUERIES)
             finish(states + tile * size, dim, out + start * out_step, out_step, some, scratch)
+    leave()
     room[0] = indices[0] = cells[0] = 0  # numba frees an array after its last use, and taking its address is none
 
 
 def kernel(path: str):
     """A C function for `team.run` with the address of a call as operand."""
-    return compiled(path, blockwise)
+    return compiled(path, take, blockwise)

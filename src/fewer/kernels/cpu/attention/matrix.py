@@ -1,7 +1,7 @@
 """AMX: products of 16-bit matrices that the processor keeps in eight tile registers of sixteen rows by 64 bytes.
 
 float32 numbers go through it as sums of bfloat16: two parts hold 16 bits of a number, three hold all 24. A product of three
-parts by three leaves out what is below 2^-24: six of nine products. One of three parts by two takes four, and is as good as two.
+parts by three leaves out what is below 2^-24: six of nine products. One of three parts by two takes four.
 """
 
 import ctypes
@@ -9,7 +9,6 @@ import platform
 from functools import cache
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 
@@ -30,13 +29,6 @@ def usable() -> bool:
     if platform.system() != "Linux" or not all(features.get(name) for name in ("amx-tile", "amx-bf16", "avx512bw")):
         return False
     return ctypes.CDLL(None, use_errno=True).syscall(*_PERMISSION) == 0
-
-
-SHAPE = np.zeros(64, np.uint8)
-"""Configuration: all eight registers whole."""
-SHAPE[0] = 1
-SHAPE[16:32:2] = 64
-SHAPE[48:56] = 16
 
 
 def _void(builder: Any, name: str, *arguments: Any) -> None:

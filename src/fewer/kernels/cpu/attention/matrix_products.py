@@ -1,12 +1,13 @@
 """Blocks of 32 by 32 of a matrix product by AMX, of factors in parts, with vector work in between.
 
-A product of tiles takes sixteen cycles in which the vector units have nothing to do. So between any two groups of products a
-piece of other work is done: `beside(at, n, ...)`, called with the number of its first piece, and its own operands.
+A product of tiles takes sixteen cycles in which the vector units have nothing to do. So between any two groups of products
+pieces of other work are done: `soften` beside products for logits, `look` beside those for outputs.
 """
 
 from numba import njit
 
 from fewer.kernels.cpu.attention.matrix import clear_tile, multiply_tiles, read_tile, write_tile
+from fewer.kernels.cpu.attention.matrix_beside import look, soften
 
 SIX, FOUR = 6, 4
 """Groups of products in one step of 32 along the summed axis."""
@@ -56,10 +57,10 @@ def _close(out, step):
 
 
 @njit
-def six_products(left, left_part, left_step, right, right_part, right_step, depth, out, out_step, beside, at, n, a, b, c, d, e):
+def six_products(left, left_part, left_step, right, right_part, right_step, depth, out, out_step, at, n, a, b, c, d, e):
     """out [32, 32] = left [32, 32 * depth] @ right [32 * depth, 32], each in three parts, `part` bytes apart.
 
-    `beside` does pieces `at` on, n for each of SIX * depth groups.
+    `soften` does pieces `at` on, n for each of SIX * depth groups.
     """
     _open()
     for step in range(depth):
@@ -67,44 +68,44 @@ def six_products(left, left_part, left_step, right, right_part, right_step, dept
         _left(x, left_step)
         _right(y + 2 * right_part, right_step)
         _products()
-        beside(at, n, a, b, c, d, e)
+        soften(at, n, a, b, c, d, e)
         _right(y + right_part, right_step)
         _products()
-        beside(at + n, n, a, b, c, d, e)
+        soften(at + n, n, a, b, c, d, e)
         _right(y, right_step)
         _products()
-        beside(at + 2 * n, n, a, b, c, d, e)
+        soften(at + 2 * n, n, a, b, c, d, e)
         _left(x + 2 * left_part, left_step)
         _products()
-        beside(at + 3 * n, n, a, b, c, d, e)
+        soften(at + 3 * n, n, a, b, c, d, e)
         _left(x + left_part, left_step)
         _products()
-        beside(at + 4 * n, n, a, b, c, d, e)
+        soften(at + 4 * n, n, a, b, c, d, e)
         _right(y + right_part, right_step)
         _products()
-        beside(at + 5 * n, n, a, b, c, d, e)
+        soften(at + 5 * n, n, a, b, c, d, e)
         at += SIX * n
     _close(out, out_step)
 
 
 @njit
-def four_products(left, left_part, left_step, right, right_part, right_step, depth, out, out_step, beside, at, n, a, b, c):
-    """As `six_products`, where `right` has two parts, with FOUR * depth groups."""
+def four_products(left, left_part, left_step, right, right_part, right_step, depth, out, out_step, at, n, a, b, c):
+    """As `six_products`, where `right` has two parts, with FOUR * depth groups; `look` is done beside."""
     _open()
     for step in range(depth):
         x, y = left + 64 * step, right + 16 * right_step * step
         _right(y, right_step)
         _left(x + 2 * left_part, left_step)
         _products()
-        beside(at, n, a, b, c)
+        look(at, n, a, b, c)
         _left(x + left_part, left_step)
         _products()
-        beside(at + n, n, a, b, c)
+        look(at + n, n, a, b, c)
         _left(x, left_step)
         _products()
-        beside(at + 2 * n, n, a, b, c)
+        look(at + 2 * n, n, a, b, c)
         _right(y + right_part, right_step)
         _products()
-        beside(at + 3 * n, n, a, b, c)
+        look(at + 3 * n, n, a, b, c)
         at += FOUR * n
     _close(out, out_step)

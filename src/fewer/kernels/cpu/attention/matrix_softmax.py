@@ -1,24 +1,43 @@
 """As `softmax`, by AMX: queries, keys and values are packed as parts in bfloat16, and outputs lie transposed [dim, QUERIES].
 
 Both products then have a tile of sixteen rows that lie in memory as they are needed: keys times transposed queries, and
-transposed values times weights. Logits come from three parts of either factor, outputs from three of the values and two of the weights (see `matrix`).
+transposed values times weights. Logits come from three parts of either factor, outputs from three of the values and two of the
+weights (see `matrix`).
 """
 
 import numpy as np
 from numba import njit
 
 from fewer.kernels.cpu.attention.matrix import (
+    configure,
     put_halves,
     put_pairs,
-    scaled,
+    release,
     transpose,
     upper,
 )
+from fewer.kernels.cpu.attention.matrix_beside import look, soften
 from fewer.kernels.cpu.attention.matrix_products import FOUR, SIX, four_products, six_products
 from fewer.kernels.cpu.attention.softmax import CHUNK, hide, queries_of, top_of, total_of
-from fewer.kernels.cpu.attention.tiles import NOTHING, QUERIES, ROW, larger, nearest, polynomial, power, subtract, times
-from fewer.kernels.cpu.lanes import add, fill, fma, load, number, place, put, store, word, zeros
+from fewer.kernels.cpu.attention.tiles import NOTHING, QUERIES, ROW, power, subtract, times
+from fewer.kernels.cpu.lanes import fill, fma, load, number, place, put, store, word, zeros
 from fewer.kernels.cpu.short_lanes import put_long
+
+
+@njit
+def enter():
+    """Shape the eight registers: all of them whole."""
+    shape = np.zeros(64, np.uint8)
+    shape[0] = 1
+    shape[16:32:2] = 64
+    shape[48:56] = 16
+    configure(shape.ctypes.data)
+    shape[0] = 0  # numba frees an array after its last use, and taking its address is none
+
+
+@njit
+def leave():
+    release()
 
 
 @njit
@@ -160,17 +179,17 @@ def absorb(tile, tiles, chunk, dim, offset, cells, scratch):
                         chunk + 64 + 2 * j * wide, part_bytes, 2 * wide,
                         queries_of(own) + 4 * i, 2 * QUERIES * wide, ROW,
                         steps, logits + ROW * j + 4 * i, ROW,
-                        _soften, slot * n, n, pairs, before, top_of(earlier), total_of(earlier), weights,
+                        slot * n, n, pairs, before, top_of(earlier), total_of(earlier), weights,
                     )  # fmt: skip
                     slot += SIX * steps
             for at in range(logits + ROW * count, logits + ROW * full, 64):
                 store(at, fill(np.float32(NOTHING)))
             if offset < count or cells:
-                hide(logits, count, offset, cells + 8 * CHUNK * turn if cells else 0)
+                hide(logits, count, offset, cells)
             for part in range(0, ROW, 64):
                 store(logits + ROW * CHUNK + part, load(top_of(own) + part))
         else:
-            _soften(0, pairs, pairs, before, top_of(earlier), total_of(earlier), weights)
+            soften(0, pairs, pairs, before, top_of(earlier), total_of(earlier), weights)
         rows = full if turn < tiles else 0  # what there is to look through for largest logits
         if turn:
             slot = 0
@@ -181,27 +200,15 @@ def absorb(tile, tiles, chunk, dim, offset, cells, scratch):
                         values + 2 * d * CHUNK, part_bytes, 2 * CHUNK,
                         weights + 4 * i, 2 * QUERIES * CHUNK, ROW,
                         full // 32, added + ROW * d + 4 * i, ROW,
-                        _look, slot * m, m, rows, logits, logits + ROW * CHUNK,
+                        slot * m, m, rows, logits, logits + ROW * CHUNK,
                     )  # fmt: skip
                     slot += FOUR * full // 32
             _add(_outputs_of(earlier, dim), added, before + ROW * (CHUNK + 1), dim)
-            _look(slot * m, rows, rows, logits, logits + ROW * CHUNK)
+            look(slot * m, rows, rows, logits, logits + ROW * CHUNK)
         else:
-            _look(0, rows, rows, logits, logits + ROW * CHUNK)
+            look(0, rows, rows, logits, logits + ROW * CHUNK)
         if turn < tiles:
             _settle_tops(own, logits + ROW * CHUNK, logits + ROW * (CHUNK + 1))
-
-
-@njit
-def _look(at, n, rows, logits, tops):
-    """Largest logits: piece k is eight rows, k // 4 on, of the queries of part k % 4."""
-    for k in range(at, min(at + n, rows // 2)):
-        part = k % 4 * 64
-        first = logits + k // 4 * 8 * ROW + part
-        found = load(tops + part)
-        for row in range(8):
-            found = larger(found, load(first + row * ROW))
-        store(tops + part, found)
 
 
 @njit
@@ -216,36 +223,11 @@ def _settle_tops(tile, tops, shrink):
 
 
 @njit
-def _soften(at, n, pieces, logits, top, total, weights):
-    """Logits become weights in two parts, packed in pairs of keys. Piece k is the keys 2 * (k // 4) and its next, for the queries
-    of part k % 4. Totals are those of the weights as they are packed: an error of a weight is so one of its share alone.
-    """
-    second = 2 * QUERIES * CHUNK
-    for k in range(at, min(at + n, pieces)):
-        part, row = k % 4 * 64, k // 4
-        most = load(top + part)
-        a = _weight(subtract(load(logits + 2 * ROW * row + part), most))
-        b = _weight(subtract(load(logits + 2 * ROW * row + ROW + part), most))
-        x, y = upper(a), upper(b)
-        a, b = upper(subtract(a, x)), upper(subtract(b, y))
-        put_pairs(weights + ROW * row + part, x, y)
-        put_pairs(weights + second + ROW * row + part, a, b)
-        store(total + part, add(load(total + part), add(add(x, a), add(y, b))))
-
-
-@njit
 def _add(outputs, added, shrink, dim):
     for part in range(0, ROW, 64):
         by = load(shrink + part)
         for at in range(part, ROW * dim + part, ROW):
             store(outputs + at, fma(load(outputs + at), by, load(added + at)))
-
-
-@njit
-def _weight(x):
-    """2 to the x."""
-    whole = nearest(x)
-    return scaled(polynomial(subtract(x, whole)), whole)
 
 
 @njit

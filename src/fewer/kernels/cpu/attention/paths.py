@@ -1,37 +1,47 @@
-"""The three ways to compile an attention kernel: AMX, AVX-512, and what every processor has."""
+"""The three ways to compile an attention kernel: AMX, AVX-512, and what every processor has.
+
+A driver is written once, in plain functions that call `begin`, `pack`, `absorb` and others by the names of `softmax`.
+Here these names are bound to those of a path, and the whole is compiled. Functions are not handed over as arguments: numba
+cannot keep in its cache what holds their addresses.
+"""
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
-from numba import cfunc
+from numba import cfunc, njit
 
-from fewer.kernels.cpu.attention import matrix, matrix_softmax, softmax
+from fewer.kernels.cpu.attention import matrix_softmax, softmax
 from fewer.kernels.cpu.team import KERNEL
 
-_SHAPE = matrix.SHAPE.tobytes()
+_COMMON = ("enter", "leave", "begin", "pack", "finish", "state_bytes", "chunk_bytes", "scratch_bytes")
 
 
-def compiled(path: str, work: Callable) -> Any:
-    """A C function that runs work(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratch_bytes) on a path."""
+def compiled(path: str, *functions: Callable) -> Any:
+    """A C function for `team.run` of the last of `functions`, which takes the address of a job; each calls those before it."""
+    module: Any = matrix_softmax if path == "amx" else softmax
+    names: dict[str, Any] = {name: getattr(module, name) for name in _COMMON}
     if path == "amx":
-        shape = matrix.SHAPE.ctypes.data
-        begin, pack, absorb, finish = matrix_softmax.begin, matrix_softmax.pack, matrix_softmax.absorb, matrix_softmax.finish
-        sizes = matrix_softmax.state_bytes, matrix_softmax.chunk_bytes, matrix_softmax.scratch_bytes
-        state_bytes, chunk_bytes, scratch_bytes = sizes
+        names["absorb"] = matrix_softmax.absorb
+    else:
+        wide = path == "avx512"
+        names["multiply"] = softmax.vector_multiply if wide else softmax.plain_multiply
+        names["combine"] = softmax.vector_combine if wide else softmax.plain_combine
+        functions = (softmax.absorb_one, softmax.absorb, *functions)
+    for function in functions:
+        names[function.__name__] = njit(_bound(function, path, names))
+    names["work"] = names[functions[-1].__name__]
+    return cfunc(KERNEL, cache=True)(_bound(_attention, f"{functions[-1].__name__}_{path}", names))
 
-        @cfunc(KERNEL)
-        def attention(job):
-            matrix.configure(shape)
-            work(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratch_bytes)
-            matrix.release()
 
-        return attention
-    begin, pack, finish = softmax.begin, softmax.pack, softmax.finish
-    absorb = softmax.absorb if path == "avx512" else softmax.plain_absorb
-    state_bytes, chunk_bytes, scratch_bytes = softmax.state_bytes, softmax.chunk_bytes, softmax.scratch_bytes
+def _attention(job):
+    work(job)  # type: ignore[name-defined] # noqa: F821 - bound above
 
-    @cfunc(KERNEL)
-    def attention(job):
-        work(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratch_bytes)
 
-    return attention
+def _bound(function: Callable, mark: str, names: dict[str, Any]) -> Any:
+    """The function with some of its global names bound anew, under a name of its own in numba's cache."""
+    code: Any = function.__code__  # type: ignore[attr-defined]
+    made = FunctionType(code, {**function.__globals__, **names}, function.__name__)  # type: ignore[attr-defined]
+    made.__qualname__ = f"{function.__name__}_{mark}"
+    made.__module__ = function.__module__
+    return made

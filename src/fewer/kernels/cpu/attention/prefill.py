@@ -1,11 +1,10 @@
-"""Dense attention of many queries: the twin that sparse attention has to beat.
+"""Dense attention of many queries: the twin that sparse attention has to beat. Plain functions, which `paths` compiles.
 
-A unit of work is a group of tiles: some consecutive queries of all heads that read one KV head. Keys are taken in chunk by chunk,
-each by every tile of the group, so that a chunk comes from far memory once, and is packed once.
+A unit of work is a group of tiles: some consecutive queries of all heads that read one KV head. Keys are taken in chunk by
+chunk, each by every tile of the group, so that a chunk comes from far memory once, and is packed once.
 """
 
 import numpy as np
-from numba import njit
 
 from fewer.kernels.cpu.attention.call import (
     CAUSAL,
@@ -33,7 +32,19 @@ from fewer.kernels.cpu.attention.call import (
     V,
 )
 from fewer.kernels.cpu.attention.paths import compiled
-from fewer.kernels.cpu.attention.softmax import CHUNK, EVERYONE
+from fewer.kernels.cpu.attention.softmax import (
+    CHUNK,
+    EVERYONE,
+    absorb,
+    begin,
+    chunk_bytes,
+    enter,
+    finish,
+    leave,
+    pack,
+    scratch_bytes,
+    state_bytes,
+)
 from fewer.kernels.cpu.attention.tiles import QUERIES
 from fewer.kernels.cpu.lanes import claim, number, word
 from fewer.kernels.cpu.team import OPERANDS as CALL
@@ -42,8 +53,7 @@ GROUP = 8
 """Tiles of consecutive queries in a unit: their states and those of the other heads stay in the second cache."""
 
 
-@njit
-def open_tiles(call, sequence, kv_head, first, count, states, scratch, begin, state_bytes):
+def open_tiles(call, sequence, kv_head, first, count, states, scratch):
     """Lay the queries of a group into tiles: head by head, tile by tile. Returns the number of tiles of a head."""
     share, dim = word(call + HEADS) // word(call + KV_HEADS), word(call + DIM)
     tiles, step, scale = (count + QUERIES - 1) // QUERIES, word(call + Q_STEP), number(call + SCALE)
@@ -56,8 +66,7 @@ def open_tiles(call, sequence, kv_head, first, count, states, scratch, begin, st
     return tiles
 
 
-@njit
-def close_tiles(call, sequence, kv_head, first, count, tiles, states, scratch, finish, state_bytes):
+def close_tiles(call, sequence, kv_head, first, count, tiles, states, scratch):
     """Write what the tiles of a group came to."""
     share, dim = word(call + HEADS) // word(call + KV_HEADS), word(call + DIM)
     step = word(call + OUT_STEP)
@@ -69,8 +78,7 @@ def close_tiles(call, sequence, kv_head, first, count, tiles, states, scratch, f
             finish(states + (head * tiles + tile) * state_bytes(dim), dim, goal + start * step, step, rows, scratch)
 
 
-@njit
-def take_own(call, keys, values, states, tiles, start, count, every, chunk, scratch, pack, absorb, state_bytes):
+def take_own(call, keys, values, states, tiles, start, count, every, chunk, scratch):
     """The tiles of a group take in its own keys, `start` on, of which a query sees those up to its own."""
     share, dim = word(call + HEADS) // word(call + KV_HEADS), word(call + DIM)
     for own in range(tiles):
@@ -83,8 +91,7 @@ def take_own(call, keys, values, states, tiles, start, count, every, chunk, scra
             absorb(tile + state_bytes(dim), tiles - own - 1, chunk, dim, EVERYONE, 0, scratch)
 
 
-@njit
-def take(call, keys, values, states, tiles, indices, count, chunk, scratch, pack, absorb, state_bytes):
+def take(call, keys, values, states, tiles, indices, count, chunk, scratch):
     """`tiles` tiles in a row take in keys that all of their queries see."""
     dim = word(call + DIM)
     for done in range(0, count, CHUNK):
@@ -93,8 +100,7 @@ def take(call, keys, values, states, tiles, indices, count, chunk, scratch, pack
         absorb(states, tiles, chunk, dim, EVERYONE, 0, scratch)
 
 
-@njit
-def dense(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratch_bytes):
+def dense(job):
     """Units, the last and longest first: (group, sequence, KV head)."""
     call = word(job + CALL)
     kv_heads, dim, all_keys, all_queries = word(call + KV_HEADS), word(call + DIM), word(call + N_KEYS), word(call + N_QUERIES)
@@ -108,6 +114,7 @@ def dense(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratch_by
     chunk = (states + share * GROUP * state_bytes(dim) + 63) // 64 * 64
     scratch = (chunk + chunk_bytes(dim) + 63) // 64 * 64
     numbers = every.ctypes.data
+    enter()
     while True:
         unit = units - 1 - claim(job, 1)
         if unit < 0:
@@ -117,15 +124,17 @@ def dense(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratch_by
         count = min(GROUP * QUERIES, all_queries - first)
         keys = word(call + K) + sequence * word(call + K_BATCH) + kv_head * word(call + K_HEAD)
         values = word(call + V) + sequence * word(call + V_BATCH) + kv_head * word(call + V_HEAD)
-        tiles = open_tiles(call, sequence, kv_head, first, count, states, scratch, begin, state_bytes)
+        tiles = open_tiles(call, sequence, kv_head, first, count, states, scratch)
         before = all_keys
         if word(call + CAUSAL):
             before = all_keys - all_queries + first
-            take_own(call, keys, values, states, tiles, before, count, numbers, chunk, scratch, pack, absorb, state_bytes)
-        take(call, keys, values, states, share * tiles, numbers, before, chunk, scratch, pack, absorb, state_bytes)
-        close_tiles(call, sequence, kv_head, first, count, tiles, states, scratch, finish, state_bytes)
+            take_own(call, keys, values, states, tiles, before, count, numbers, chunk, scratch)
+        take(call, keys, values, states, share * tiles, numbers, before, chunk, scratch)
+        close_tiles(call, sequence, kv_head, first, count, tiles, states, scratch)
+    leave()
+    room[0] = every[0] = 0  # numba frees an array after its last use, and taking its address is none
 
 
 def kernel(path: str):
     """A C function for `team.run` with the address of a call as operand."""
-    return compiled(path, dense)
+    return compiled(path, open_tiles, close_tiles, take_own, take, dense)

@@ -1,8 +1,8 @@
 """One tile of queries under way, by vector instructions: its queries, what it has summed so far, and how keys are taken in.
 
 The state of a tile in memory, float32: the largest logit of each query, the total of its weights relative to that, the queries,
-transposed and scaled [dim, QUERIES], and the outputs [QUERIES, dim]. Logits are in units of log 2. A chunk of keys is where they
-lie. `matrix_softmax` has functions of the same names and arguments for processors with AMX.
+transposed and scaled [dim, QUERIES], and the outputs [QUERIES, dim]. Logits are in units of log 2. A chunk of keys is where
+they lie. `matrix_softmax` has functions of the same names and arguments for processors with AMX.
 """
 
 import numpy as np
@@ -32,6 +32,16 @@ EVERYONE = 1 << 30
 _products_6, _products_1, _sums_6, _sums_4 = products(6, 4), products(1, 4), sums(6, 4), sums(4, 4)
 _sums_6_narrow, _sums_4_narrow = sums(6, 1), sums(4, 1)
 _products_2, _products_1_narrow = products(2, 2), products(1, 2)
+
+
+@njit
+def enter():
+    """What a thread does before it begins: nothing."""
+
+
+@njit
+def leave():
+    """What a thread does when it ends: nothing."""
 
 
 @njit
@@ -129,9 +139,8 @@ def raise_tops(tile, logits, count, shrink):
         store(total + part, times(load(total + part), by))
 
 
-@njit
-def absorb_by(tile, chunk, dim, offset, cells, scratch, multiply, combine):
-    """One tile takes a chunk in: see `hide` for `offset` and `cells`."""
+def absorb_one(tile, chunk, dim, offset, cells, scratch):
+    """One tile takes a chunk in: see `hide` for `offset` and `cells`. `paths` binds and compiles it."""
     count, logits, shrink = word(chunk + 40), scratch, scratch + ROW * CHUNK
     multiply(word(chunk), word(chunk + 8), word(chunk + 32), count, dim, queries_of(tile), logits)
     if offset < count or cells:
@@ -195,20 +204,13 @@ def plain_combine(values, step, indices, count, weights, out, dim):
             _sums_4_narrow(values + 4 * part, step, indices, count, weights + 4 * r, out + 4 * (r * dim + part), 4 * dim)
 
 
-@njit
 def absorb(tile, tiles, chunk, dim, offset, cells, scratch):
-    """`tiles` tiles in a row take a chunk in; `offset` and `cells` (those of the first tile, CHUNK words a tile) as in `hide`."""
+    """`tiles` tiles in a row take a chunk in; `offset` and `cells`, of all tiles, as in `hide`. `paths` compiles it."""
     for n in range(tiles):
-        some = cells + 8 * CHUNK * n if cells else 0
-        absorb_by(tile + n * state_bytes(dim), chunk, dim, offset, some, scratch, vector_multiply, vector_combine)
+        absorb_one(tile + n * state_bytes(dim), chunk, dim, offset, cells, scratch)
 
 
-@njit
-def plain_absorb(tile, tiles, chunk, dim, offset, cells, scratch):
-    """As `absorb`, with what every processor has."""
-    for n in range(tiles):
-        some = cells + 8 * CHUNK * n if cells else 0
-        absorb_by(tile + n * state_bytes(dim), chunk, dim, offset, some, scratch, plain_multiply, plain_combine)
+multiply, combine = vector_multiply, vector_combine
 
 
 @njit

@@ -29,7 +29,7 @@ from fewer.kernels.cpu.attention.call import (
 from fewer.kernels.cpu.attention.call import OPERANDS as OWN
 from fewer.kernels.cpu.attention.paths import compiled
 from fewer.kernels.cpu.attention.prefill import close_tiles, open_tiles, take, take_own
-from fewer.kernels.cpu.attention.softmax import top_of, total_of
+from fewer.kernels.cpu.attention.softmax import chunk_bytes, enter, leave, scratch_bytes, state_bytes, top_of, total_of
 from fewer.kernels.cpu.attention.tiles import NOTHING, QUERIES, ROW, exceeds, products
 from fewer.kernels.cpu.lanes import add, claim, load, number, put, store, word, zeros
 from fewer.kernels.cpu.short_lanes import put_long
@@ -38,7 +38,7 @@ from fewer.kernels.cpu.team import OPERANDS as CALL
 GROUP, INIT, LOCAL, BLOCK, THETAS, SUMS, STARTS, LISTS, KEPT = range(OWN, OWN + 72, 8)
 """Queries in a group, a multiple of QUERIES; first and nearest keys that are kept; queries in a block, whose mean is compared;
 address of a theta a head, in units of log 2; is the anchor the log-sum-exp, not the largest logit?; addresses of where each
-(sequence, head, group) has its columns, and of the columns, both 0 where they are to be found; where the numbers of kept ones go."""
+(sequence, head, group) has its columns, and of the columns, both 0 where they are to be found; where the counts go."""
 KEYS = 16
 """Keys that are compared at once."""
 
@@ -46,8 +46,7 @@ _products = products(KEYS, 1)
 _one_product = products(1, 1)
 
 
-@njit
-def stripes(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratch_bytes):
+def stripes(job):
     """Units, the last and longest first: (group, sequence, KV head)."""
     call = word(job + CALL)
     kv_heads, dim, all_queries, group = word(call + KV_HEADS), word(call + DIM), word(call + N_QUERIES), word(call + GROUP)
@@ -61,6 +60,7 @@ def stripes(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratch_
     chunk = (states + most * state_bytes(dim) + 63) // 64 * 64
     scratch = (chunk + chunk_bytes(dim) + 63) // 64 * 64
     numbers = every.ctypes.data
+    enter()
     found = np.empty((share, all_queries + 1), np.int32)
     counts = np.zeros(share, np.int64)
     compared = np.empty(ROW * (dim + KEYS + 2) // 4, np.float32)
@@ -74,32 +74,16 @@ def stripes(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratch_
         count = min(group, all_queries - first)
         keys = word(call + K) + sequence * word(call + K_BATCH) + kv_head * word(call + K_HEAD)
         values = word(call + V) + sequence * word(call + V_BATCH) + kv_head * word(call + V_HEAD)
-        tiles = open_tiles(call, sequence, kv_head, first, count, states, scratch, begin, state_bytes)
-        take_own(call, keys, values, states, tiles, first, count, numbers, chunk, scratch, pack, absorb, state_bytes)
+        tiles = open_tiles(call, sequence, kv_head, first, count, states, scratch)
+        take_own(call, keys, values, states, tiles, first, count, numbers, chunk, scratch)
         near = max(first - local, 0)
         start = numbers + 4 * near
-        take(call, keys, values, states, share * tiles, start, first - near, chunk, scratch, pack, absorb, state_bytes)
+        take(call, keys, values, states, share * tiles, start, first - near, chunk, scratch)
         head = min(init, near)
-        take(call, keys, values, states, share * tiles, numbers, head, chunk, scratch, pack, absorb, state_bytes)
+        take(call, keys, values, states, share * tiles, numbers, head, chunk, scratch)
         if near > init:
             if word(call + STARTS) == 0:
-                seek(
-                    call,
-                    sequence,
-                    kv_head,
-                    first,
-                    count,
-                    tiles,
-                    states,
-                    init,
-                    near,
-                    keys,
-                    numbers,
-                    compared,
-                    found,
-                    counts,
-                    state_bytes,
-                )
+                seek(call, sequence, kv_head, first, count, tiles, states, init, near, keys, numbers, compared, found, counts)
             for r in range(share):
                 here = (sequence * word(call + HEADS) + kv_head * share + r) * groups + place
                 columns, kept = found[r].ctypes.data, counts[r]
@@ -108,14 +92,13 @@ def stripes(job, begin, pack, absorb, finish, state_bytes, chunk_bytes, scratch_
                     columns, kept = word(call + LISTS) + 4 * begins, word(word(call + STARTS) + 8 * here + 8) - begins
                 put_long(word(call + KEPT) + 8 * here, kept)
                 own = states + r * tiles * state_bytes(dim)
-                take(call, keys, values, own, tiles, columns, kept, chunk, scratch, pack, absorb, state_bytes)
-        close_tiles(call, sequence, kv_head, first, count, tiles, states, scratch, finish, state_bytes)
+                take(call, keys, values, own, tiles, columns, kept, chunk, scratch)
+        close_tiles(call, sequence, kv_head, first, count, tiles, states, scratch)
+    leave()
+    room[0] = every[0] = compared[0] = 0  # numba frees an array after its last use, and taking its address is none
 
 
-@njit
-def seek(
-    call, sequence, kv_head, first, count, tiles, states, start, stop, keys, numbers, compared, found, counts, state_bytes
-):
+def seek(call, sequence, kv_head, first, count, tiles, states, start, stop, keys, numbers, compared, found, counts):
     """Columns from `start` up to `stop` that come within theta of the anchor of some block: into `found`, and how many."""
     dim, block, heads = word(call + DIM), word(call + BLOCK), word(call + HEADS)
     share, blocks = heads // word(call + KV_HEADS), (count + block - 1) // block
@@ -186,4 +169,4 @@ def _mean(queries, step, count, dim, scale, out):
 
 def kernel(path: str):
     """A C function for `team.run` with the address of a call as operand."""
-    return compiled(path, stripes)
+    return compiled(path, open_tiles, close_tiles, take_own, take, seek, stripes)
