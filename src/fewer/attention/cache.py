@@ -79,12 +79,12 @@ class BufferLayer(DynamicLayer):
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep the sequences of these numbers, in this order."""
-        if self.get_seq_length():
+        if self.keys is not None and self.values is not None and self.get_seq_length():
             self._replace(*(x[indices.to(x.device)] for x in (self.keys, self.values)))
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Each sequence `repeats` times."""
-        if self.get_seq_length():
+        if self.keys is not None and self.values is not None and self.get_seq_length():
             self._replace(*(x.repeat_interleave(repeats, 0) for x in (self.keys, self.values)))
 
     def offload(self) -> None:
@@ -96,7 +96,7 @@ class BufferLayer(DynamicLayer):
         self.keys, self.values = (buffer[:, :, :tokens] for buffer in self._buffers)
 
     def _grow(self, needed: int) -> None:
-        assert self._buffers is not None and self.keys is not None
+        assert self._buffers is not None and self.keys is not None and self.values is not None
         room = max(needed, 2 * self._buffers[0].shape[2])
         self._buffers = _rooms(self._buffers, room if self.limit is None else max(needed, min(room, self.limit)))
         self._replace(self.keys, self.values)

@@ -163,7 +163,7 @@ def _copied(model: Any, method: SparseAttention, pieces: Int[Tensor, "pieces len
     """Nats a token of the second halves, and the mass kept by layer."""
     half = pieces.shape[1] // 2
     name, parameters = _said(method)
-    configure(model, name, **parameters, **({} if name == "dense" else {"steps": True}))
+    configure(model, name, **(parameters | {"steps": True} if parameters else {}))
     memory = in_force(model.config._attn_implementation, model.model.layers[0].self_attn)[1]
     memory[MASS] = {}
     cache = Cache(model.config, pieces.shape[1])

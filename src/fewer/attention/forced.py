@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from fewer.attention.cache import Cache
@@ -26,22 +26,22 @@ class TeacherForced:
         AttentionError: nothing to read or nothing to measure on.
     """
 
-    def __init__(self, model: nn.Module, tokens: Int[Tensor, "1 tokens"], prompt: int, chunk: int = CHUNK):
+    def __init__(self, model: Any, tokens: Int[Tensor, "1 tokens"], prompt: int, chunk: int = CHUNK):
         if tokens.ndim != 2 or len(tokens) != 1 or not 1 <= prompt <= tokens.shape[1] - 2 or chunk < 1:
             raise AttentionError(
                 f"tokens of shape {tuple(tokens.shape)}, a prompt of {prompt}, chunks of {chunk}: give [1, n] with a prompt "
                 "of 1 to n - 2, and at least 1 token a chunk."
             )
-        self._model: Any = model
+        self._model = model
         self._tokens, self._prompt, self._chunk = tokens, prompt, chunk
         self._cache = Cache(model.config, tokens.shape[1])
         with _kept(model), torch.inference_mode():
             configure(model, "dense")
-            self._model.base_model(tokens[:, :prompt], cache=self._cache, use_cache=True)
+            self._model(tokens[:, :prompt], cache=self._cache, use_cache=True, logits_to_keep=1)
 
     def nll(self, method: str = "dense", **parameters: Any) -> Float[Tensor, " scored"]:
         """Nats of each token but the first behind the prompt, under a method of decoding that has `steps`, or "dense"."""
-        steps = {} if method == "dense" else {"steps": True}
+        steps: dict[str, Any] = {} if method == "dense" else {"steps": True}
         found = []
         with _kept(self._model), torch.inference_mode():
             configure(self._model, method, **parameters, **steps)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from fewer.attention.forced import TeacherForced
 from fewer.attention.tidal import PUBLISHED
@@ -24,7 +24,7 @@ class Swept(NamedTuple):
 
 
 def sweep(
-    model: nn.Module,
+    model: Any,
     tokens: Int[Tensor, "1 tokens"],
     prompt: int,
     *,
@@ -52,7 +52,7 @@ def sweep(
     Raises:
         AttentionError: more layers to add than there are candidates.
     """
-    count = model.config.get_text_config().num_hidden_layers  # type: ignore[union-attr, operator]
+    count = model.config.get_text_config().num_hidden_layers
     left = set(range(min(select) + 1, count) if candidates is None else candidates) - set(select)
     if not 0 <= add <= len(left):
         raise AttentionError(f"add is {add}; allowed: 0 to {len(left)}, the layers that can be added to {select}.")
