@@ -62,7 +62,7 @@ class SearchError(FewerError):
 
 
 class KernelError(FewerError):
-    """A matrix that a kernel's form cannot hold."""
+    """Operands that a kernel, or the form it reads, cannot hold."""
 
 
 class VectorError(FewerError):
@@ -78,4 +78,4 @@ class IndexFileError(FewerError):
 
 
 class AttentionError(FewerError):
-    """Attention that cannot be made sparse: shapes, masks, padding or models that are not understood, or settings out of range."""
+    """Attention that cannot be made sparse: shapes, masks, padding or models that are not understood; settings out of range."""

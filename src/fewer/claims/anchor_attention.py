@@ -68,7 +68,7 @@ def rule(setting: Setting) -> Rule:
 
 claim = Claim(
     system="anchor-attention",
-    says="Of equally many columns, those that come near the anchor hold more of the attention's mass than blocks or random ones.",
+    says="Of equally many columns, those that come near the anchor hold more attention mass than blocks or random ones.",
     paper="128k tokens: 1.44x faster than FlexPrefill at higher recall (arXiv 2505.23520, abstract)",
     arms=ARMS,
     method="anchor-attention",
