@@ -52,5 +52,6 @@ def test_the_quick_start_of_the_readme_and_of_the_site_are_both_there():
         "training",
         "add-a-method",
         "lazy-neuron",
+        "sparse-frontier",
         "sparsed",
     } == {page.stem for page in PAGES if blocks(page)}
