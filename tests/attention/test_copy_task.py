@@ -8,7 +8,8 @@ import torch
 from fewer.attention.anchor import Anchor
 from fewer.attention.denoising import Denoising
 from fewer.attention.dense import DenseAttention
-from fewer.attention.diffusion.copy_task import CopyTask, OtherHead, overlap
+from fewer.attention.diffusion.copy_task import CopyTask
+from fewer.attention.diffusion.generation_task import OtherHead, overlap
 from fewer.attention.inputs import Inputs
 from fewer.attention.memory import Memory
 from fewer.attention.sparsed import SparseD

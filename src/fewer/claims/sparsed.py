@@ -1,10 +1,13 @@
 """SparseD (Wang et al. 2025, arXiv 2509.24014): a diffusion language model reads one pattern of blocks at all later steps."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fewer.attention.dense import DenseAttention
-from fewer.attention.diffusion.copy_task import CopyTask, OtherHead
+from fewer.attention.diffusion.copy_task import CopyTask
+from fewer.attention.diffusion.generation_task import OtherHead
+from fewer.attention.diffusion.needle_task import NeedleTask
 from fewer.attention.sparsed import SparseD
 from fewer.attention.static import Window
 from fewer.claims.claim import Claim, Setting
@@ -24,30 +27,30 @@ def name_of(family: str, skip: float | None) -> str:
     return family if skip == SKIP else f"{family}@{LABELS[skip]}"
 
 
-def families(skip: float | None) -> dict[str, Method]:
+def families(skip: float | None, block: int) -> dict[str, Method]:
     """The method, its variants and its baselines, all with the same dense steps."""
-    own = SparseD(block=BLOCK, skip=skip)
+    own = SparseD(block=block, skip=skip)
     return {
         "sparsed": own,
         "random": own.random_twin(),
-        "window": Window(block=BLOCK, skip=skip),
+        "window": Window(block=block, skip=skip),
         "joint": replace(own, sides="joint"),
         "one-pattern": replace(own, shared=True),
-        "other-head": OtherHead(block=BLOCK, skip=skip),
-        "streaming": Window(block=BLOCK, skip=skip, sinks=1),
+        "other-head": OtherHead(block=block, skip=skip),
+        "streaming": Window(block=block, skip=skip, sinks=1),
         "strict": replace(own, sides="strict"),
     }
 
 
-def arms(by_skip: dict[float | None, Sequence[str]]) -> dict[str, Method]:
+def arms(by_skip: dict[float | None, Sequence[str]], block: int = BLOCK) -> dict[str, Method]:
     """Dense, and for each schedule some families."""
-    named = {name_of(f, skip): families(skip)[f] for skip, chosen in by_skip.items() for f in chosen}
+    named = {name_of(f, skip): families(skip, block)[f] for skip, chosen in by_skip.items() for f in chosen}
     return {"dense": DenseAttention(), **named}
 
 
 MAIN = ("sparsed", "random", "window", "joint", "one-pattern", "other-head")
 FEW: dict[float | None, Sequence[str]] = {SKIP: MAIN, None: ("sparsed", "random", "window")}
-ALL: dict[float | None, Sequence[str]] = {skip: tuple(families(skip)) for skip in (SKIP, None, 0.0, 0.5)}
+ALL: dict[float | None, Sequence[str]] = {skip: tuple(families(skip, BLOCK)) for skip in (SKIP, None, 0.0, 0.5)}
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,11 @@ def judge(results: Results, ruled: Judgement) -> Judgement:
     return ruled._replace(text="\n".join(lines))
 
 
+def _trusted() -> bool:
+    """Did the user name the checkpoint whose code may run?"""
+    return os.environ.get("FEWER_TRUST_REMOTE_CODE") == NeedleTask.checkpoint
+
+
 SMALLEST = EchoRecipe(layers=2, hidden=32, length=64, steps=500, plain=0.25, causal=False)
 
 claim = Claim(
@@ -117,6 +125,8 @@ claim = Claim(
         ),
         "small": Setting(CopyTask, (0.1, SELECT), seeds=5),
         "grid": Setting(CopyTask, (0.1, 0.2, SELECT, 0.5), seeds=5, arms=arms(ALL)),
+        # the paper's model and settings; needles in running text, since RULER is not at hand
+        "paper": Setting(lambda: NeedleTask(trust_remote_code=_trusted()), (SELECT,), seeds=5, arms=arms(FEW, block=128)),
     },
     rule=rule,
     method="sparsed",
