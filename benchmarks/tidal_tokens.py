@@ -44,8 +44,8 @@ def points() -> Iterator[Point]:
     ids: Any = tokenizer(text.default_text("test").text, return_tensors="pt", verbose=False).input_ids
     if ids.shape[1] <= CACHED:
         ids = ids.repeat(1, -(-(CACHED + 1) // ids.shape[1]))
+    runs = {name: Decoding(*parts) for name, parts in ways(model, ids, tokenizer).items()}
     with torch.inference_mode():
-        runs = {name: Decoding(*parts) for name, parts in ways(model, ids, tokenizer).items()}
         said = {name: run() for name, run in runs.items()}
         timed = interleaved(runs, ROUNDS, warmup=1)
     for name in runs:
@@ -80,7 +80,8 @@ def ways(model: nn.Module, ids: Tensor, tokenizer: Any) -> Mapping[str, tuple[An
     sparse = accelerate(teal(copy.deepcopy(model), 0.5, calibration), forms=["dense"])
     fewer.attention.configure(sparse, "tidal", keys=KEYS, select=SELECT)
     stock = DynamicCache(config=model.config)
-    dense(ids[:, :CACHED], cache=stock, use_cache=True, logits_to_keep=1)  # our prefill kernel, for everyone
+    with torch.no_grad():
+        dense(ids[:, :CACHED], cache=stock, use_cache=True, logits_to_keep=1)  # our prefill kernel, for everyone
     token = ids[:, CACHED : CACHED + 1]
 
     def ours() -> Cache:
