@@ -21,9 +21,7 @@ def activations() -> None:
 
 @activations_app.command("measure")
 def measure(
-    model: Annotated[
-        str, typer.Argument(help="A causal model that `fewer models list` names, a folder, or a hub id.")
-    ],
+    model: Annotated[str, typer.Argument(help="A causal model that `fewer models list` names, a folder, or a hub id.")],
     text: Annotated[
         str | None,
         typer.Argument(help="A text set that `fewer data list` names, or a text file.  [default: the default text]"),
