@@ -22,6 +22,7 @@ from fewer.attention.memory import Memory
 from fewer.attention.settings import configure, memory_of
 from fewer.attention.watch import watched
 from fewer.errors import AttentionError
+from fewer.measure.quality import long_nll
 
 THETAS = (-math.inf, 0.0, 2.0, 4.0, 6.0, 8.0, 10.0, math.inf)
 """Candidates for each head: from the first and nearest keys alone to all keys."""
@@ -67,6 +68,8 @@ class Candidates(NamedTuple):
     damage: Float[Tensor, "layers heads thetas"]
     """Nats a token: mean over tokens of the absolute change that its loss has by first order."""
     density: Float[Tensor, "layers heads thetas"]
+    layers: tuple[int, ...]
+    """Which they are: those with a sliding window are not among them."""
 
 
 def fit_anchor(
@@ -115,7 +118,7 @@ def fit_anchor(
         else:
             low = price
     if best is None:
-        best = dict.fromkeys(range(candidates.damage.shape[0]), (math.inf,) * candidates.damage.shape[1]), 1.0, dense
+        best = dict.fromkeys(candidates.layers, (math.inf,) * candidates.damage.shape[1]), 1.0, dense
     fitted = FittedAnchor(best[0], method, best[1], math.expm1(best[2] - dense), None, loss_budget, tokens.shape[1], None)
     if held_out is not None:
         before, _ = _loss(configure(model, "dense"), held_out)
@@ -145,8 +148,11 @@ def measure_candidates(
     finally:
         for parameter, learns in wanted:
             parameter.requires_grad_(learns)
-    damage, density = (torch.stack([sums[layer][n] for layer in sorted(sums)]) for n in (0, 1))
-    return Candidates(damage / tokens.numel(), density / len(tokens))
+    if not sums:
+        raise AttentionError("no layer of the model has attention to all keys (sliding windows?): there is nothing to fit.")
+    layers = tuple(sorted(sums))
+    damage, density = (torch.stack([sums[layer][n] for layer in layers]) for n in (0, 1))
+    return Candidates(damage / tokens.numel(), density / len(tokens), layers)
 
 
 def _calls(model: nn.Module, window: Int[Tensor, " length"]) -> list[tuple[Inputs, Tensor]]:
@@ -183,7 +189,7 @@ def _of_layer(inputs: Inputs, out: Tensor, method: Anchor, thetas: Sequence[floa
 def _choice(candidates: Candidates, price: float, thetas: Sequence[float]) -> dict[int, tuple[float, ...]]:
     """Of each head the candidate of least density + price * damage."""
     best = (candidates.density + price * candidates.damage).argmin(-1)
-    return {n: tuple(thetas[i] for i in layer) for n, layer in enumerate(best.tolist())}
+    return {n: tuple(thetas[i] for i in heads) for n, heads in zip(candidates.layers, best.tolist(), strict=True)}
 
 
 def _set(model: nn.Module, method: Anchor, thetas: Mapping[int, tuple[float, ...]]) -> nn.Module:
@@ -191,16 +197,12 @@ def _set(model: nn.Module, method: Anchor, thetas: Mapping[int, tuple[float, ...
     return configure(model, "anchor", by_layer={n: {"theta": t} for n, t in thetas.items()}, **shared)
 
 
-@torch.inference_mode()
 def _loss(model: nn.Module, tokens: Int[Tensor, "windows length"]) -> tuple[float, float]:
     """Mean nats a token, and mean density over layers and windows (NaN where nothing is sparse)."""
-    total, densities = 0.0, []
+    losses, densities = [], []
     memory = memory_of(model.config.get_text_config())  # type: ignore[union-attr, operator]
     for window in tokens:
         memory[DENSITIES] = {}
-        hidden = model.base_model(window[None], use_cache=False)[0][0, :-1]  # type: ignore[operator]
+        losses.append(long_nll(model, window[None]))
         densities += memory.pop(DENSITIES).values()
-        for part, goal in zip(hidden.split(1024), window[1:].split(1024), strict=True):
-            total += float(cross_entropy(model.get_output_embeddings()(part), goal, reduction="sum"))  # type: ignore[operator]
-    density = sum(densities) / len(densities) if densities else math.nan
-    return total / (tokens.shape[0] * (tokens.shape[1] - 1)), density
+    return sum(losses) / len(losses), sum(densities) / len(densities) if densities else math.nan

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from fewer.attention.anchor import Anchor
 from fewer.attention.columns import Columns
@@ -23,6 +22,7 @@ from fewer.compare.task import Direction, Measurement, Task
 from fewer.core import Budget, Density, Method, stream
 from fewer.data import text
 from fewer.errors import AttentionError, MethodError
+from fewer.measure.quality import long_nll
 
 THETAS = tuple(t / 2 for t in range(-20, 61))
 
@@ -57,7 +57,7 @@ class TextColumns(Task):
         tokens = _window(self, seed)
         if method.kind == "dense":
             with using(model, method):
-                nll = _nll(model, tokens)
+                nll = long_nll(model, tokens)
             return Measurement({"recall": 1.0, "recall_worst_layer": 1.0, "nll": nll}, {"density": 1.0})
         by_theta = _densities(self, seed)
         theta = THETAS[max(0, int((by_theta.mean(0) <= budget.share).sum()) - 1)]
@@ -73,7 +73,7 @@ class TextColumns(Task):
         with torch.inference_mode(), watched(model, watch):
             model.base_model(tokens, use_cache=False)
         with using(model, arm):
-            nll = _nll(model, tokens)
+            nll = long_nll(model, tokens)
         return Measurement(
             {"recall": sum(recalls) / len(recalls), "recall_worst_layer": min(recalls), "nll": nll},
             {"density": sum(densities) / len(densities)},
@@ -122,12 +122,3 @@ def _densities(task: TextColumns, seed: int) -> Float[Tensor, "layers thetas"]:
     with watched(configure(model, "dense"), watch):
         model.base_model(_window(task, seed), use_cache=False)
     return torch.tensor(found)
-
-
-@torch.inference_mode()
-def _nll(model: Any, tokens: Int[Tensor, "1 length"]) -> float:
-    """Mean nats a token."""
-    hidden = model.base_model(tokens, use_cache=False)[0][0, :-1]
-    parts = zip(hidden.split(1024), tokens[0, 1:].split(1024), strict=True)
-    head = model.get_output_embeddings()
-    return sum(float(cross_entropy(head(h), goal, reduction="sum")) for h, goal in parts) / (tokens.shape[1] - 1)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor, nn
 
+_ROWS = 1024  # tokens whose logits are held at once
 _LOGITS_AT_ONCE = 2**22  # 16 MB of float32; smaller slices pay for more parallel regions
 
 
@@ -97,6 +98,22 @@ def perplexity(model: nn.Module, ids: Int[Tensor, "windows length"], batch: int 
             del logits, scores
     mean = sum(window_nll) / len(window_nll)
     return Perplexity(math.exp(mean) if mean < 709 else math.inf, mean, ids.numel() - ids.shape[0], window_nll)
+
+
+def long_nll(model: nn.Module, ids: Int[Tensor, "windows length"]) -> float:
+    """Mean nats a token of long windows: as `perplexity`, but the output head of a transformers model reads some rows at a time,
+    so that the logits of a window need not fit in memory. What a model does between its base and its head is left out.
+    """
+    import torch
+
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    total = 0.0
+    with evaluating(model), torch.inference_mode():
+        for window in ids:
+            hidden = model.base_model(window[None], use_cache=False)[0][0, :-1]  # type: ignore[operator]
+            for rows, targets in zip(hidden.split(_ROWS), window[1:].split(_ROWS), strict=True):
+                total += _mean_nll(head(rows), targets) * len(rows)
+    return total / (ids.numel() - ids.shape[0])
 
 
 def classification(
