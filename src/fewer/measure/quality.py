@@ -101,8 +101,8 @@ def perplexity(model: nn.Module, ids: Int[Tensor, "windows length"], batch: int 
 
 
 def long_nll(model: nn.Module, ids: Int[Tensor, "windows length"]) -> float:
-    """Mean nats a token of long windows: as `perplexity`, but the output head of a transformers model reads some rows at a time,
-    so that the logits of a window need not fit in memory. What a model does between its base and its head is left out.
+    """Mean nats a token of long windows: as `perplexity`, but the output head of a transformers model reads some rows at a
+    time, so that the logits of a window need not fit in memory. What a model does between its base and its head is left out.
     """
     import torch
 
