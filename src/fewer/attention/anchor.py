@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fewer.attention.executors import attend
 from fewer.attention.inputs import Inputs
 from fewer.attention.keys import KeySet, Stripes
 from fewer.attention.memory import Memory
@@ -69,9 +70,14 @@ class Anchor(SparseAttention):
 
     def attend(self, inputs: Inputs, memory: Memory) -> Float[Tensor, "batch heads queries dim"]:
         """In one pass where the kernels can: what gives the anchors is the beginning of the result."""
-        if self.kind != "method" or not self.of_stage(inputs) or stripes_refusal(inputs.q, inputs.k, inputs.v, self.group):
+        if self.kind != "method" or not self.of_stage(inputs):
             return super().attend(inputs, memory)
         inputs.checked()
+        if stripes_refusal(inputs.q, inputs.k, inputs.v, self.group):
+            keys = self.choose(inputs, memory)
+            if DENSITIES in memory:
+                memory[DENSITIES][inputs.layer] = keys.density(inputs)
+            return attend(inputs, keys)
         thetas, sums = self._by_head(inputs), self.anchor == "sum"
         out, kept = anchor(inputs.q, inputs.k, inputs.v, inputs.scale, thetas, self.block, self.step, sums)
         if DENSITIES in memory:
@@ -103,7 +109,8 @@ class Anchor(SparseAttention):
         return near.amax(-1) if self.anchor == "max" else near.logsumexp(-1)
 
     def counts(self, measured: Tensor, inputs: Inputs) -> Int[Tensor, "batch heads groups"]:
-        return (measured >= -self._by_head(inputs).to(measured.device)[:, None, None]).sum(-1)
+        near = measured >= -self._by_head(inputs).to(measured.device)[:, None, None]
+        return (near & (measured > -torch.inf)).sum(-1)
 
     def _by_head(self, inputs: Inputs) -> Float[Tensor, " heads"]:
         thetas = torch.tensor(self._thetas)

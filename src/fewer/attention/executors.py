@@ -31,7 +31,7 @@ def attend(inputs: Inputs, keys: KeySet = ALL) -> Float[Tensor, "batch heads que
     if isinstance(keys, Everything):
         why = prefill.refusal(q, k, v)
         return _dense(inputs, why) if why else prefill.dense(q, k, v, scale, inputs.causal)
-    if isinstance(keys, Stripes) and inputs.prefill:
+    if isinstance(keys, Stripes) and inputs.prefill and inputs.causal:
         if not (why := prefill.stripes_refusal(q, k, v, keys.group)):
             return prefill.stripes(q, k, v, scale, keys.columns, keys.group, keys.init, keys.local)
         _say("stripes", why)
@@ -44,9 +44,10 @@ def reference(inputs: Inputs, keys: KeySet = ALL) -> Float[Tensor, "batch heads 
     """By torch's attention with a mask: right, and no faster than dense attention."""
     out = torch.empty_like(inputs.q)
     for start, stop, mask in keys.pieces(inputs):
-        out[:, :, start:stop] = scaled_dot_product_attention(
+        found = scaled_dot_product_attention(
             inputs.q[:, :, start:stop], inputs.k, inputs.v, attn_mask=mask, scale=inputs.scale, enable_gqa=inputs.share > 1
-        ).nan_to_num()
+        )
+        out[:, :, start:stop] = found.where(mask.any(-1, keepdim=True), 0)  # torch may give NaN there
     return out
 
 
@@ -75,7 +76,7 @@ def _by_gpu(inputs: Inputs, keys: KeySet) -> Tensor | None:
         from fewer.kernels.gpu.decode import gathered
 
         return gathered(q[:, :, 0], k, v, keys.indices, scale)[:, :, None]
-    if isinstance(keys, Stripes) and inputs.prefill:
+    if isinstance(keys, Stripes) and inputs.prefill and inputs.causal:
         from fewer.kernels.gpu.anchor import far, near
 
         return far(q, k, v, near(q, k, v, keys.group, keys.init, keys.local, scale), keys.columns, keys.group, scale)

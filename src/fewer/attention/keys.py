@@ -34,7 +34,7 @@ class KeySet:
 
     def kept(self, inputs: Inputs) -> Int[Tensor, "batch heads"]:
         """Cells kept, of each head."""
-        return sum((mask.sum((2, 3)) for _, _, mask in self.pieces(inputs)), torch.zeros(1, dtype=torch.int64))
+        return sum((mask.sum((2, 3)) for _, _, mask in self.pieces(inputs)), torch.zeros((), dtype=torch.int64))
 
     def density(self, inputs: Inputs) -> float:
         """Cells kept, as a share of those that dense attention has."""
@@ -68,6 +68,8 @@ class Stripes(KeySet):
         return self.columns[:, :, group] | near | (at < self.init)
 
     def kept(self, inputs: Inputs) -> Int[Tensor, "batch heads"]:
+        if not inputs.causal:
+            return super().kept(inputs)
         position = torch.arange(inputs.queries, device=self.columns.device) + inputs.before
         starts = torch.arange(self.columns.shape[2], device=self.columns.device) * self.group
         near = (starts + inputs.before - self.local).clamp_min(0)

@@ -2,7 +2,8 @@
 
 Importing this registers the names ("fewer_dense", "fewer_anchor", ...), so that they work in `from_pretrained(...,
 attn_implementation=...)` and `set_attn_implementation`. A mask arrives here in one of three forms: None (no padding), the real
-keys of each sequence, or every cell, where a mask is more than causal or bidirectional.
+keys of each sequence, or every cell, where a mask is more than causal or bidirectional, or where queries are of another text
+than keys (encoder and decoder).
 """
 
 import logging
@@ -40,8 +41,12 @@ def mask(
     **others: Any,
 ) -> Bool[Tensor, "batch keys"] | Bool[Tensor, "batch 1 queries keys"] | None:
     """None, the real keys of each sequence, or all cells: see the module. Called as transformers' own mask functions."""
-    if mask_function not in (causal_mask_function, bidirectional_mask_function):
-        others |= {"local_size": None, "attention_mask": attention_mask}
+    config = others.get("config")
+    across = getattr(config, "is_encoder_decoder", False) or getattr(config, "add_cross_attention", False)
+    two_texts = mask_function is bidirectional_mask_function and (across or q_length != kv_length)
+    if two_texts or mask_function not in (causal_mask_function, bidirectional_mask_function):
+        # transformers' own function leaves a mask out where its attention would know what is meant
+        others |= {"attention_mask": attention_mask, "allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
         return sdpa_mask(batch_size, q_length, kv_length, q_offset, kv_offset, mask_function, **others)
     written = int(q_offset) + q_length - kv_offset  # a static cache is longer than what was written into it
     real = None
@@ -141,7 +146,8 @@ def _by_torch(
     if method.kind != "dense" and not window:
         raise AttentionError(
             f"{name} chooses keys of causal or bidirectional attention; this mask, of shape {tuple(cells.shape)}, is neither "
-            '(packed sequences, a custom mask?). Use "fewer_dense" or "sdpa", or give a padding mask of shape [batch, tokens].'
+            '(packed sequences, a custom mask, a decoder that reads an encoder?). Use "fewer_dense" or "sdpa", or give a '
+            "padding mask of shape [batch, tokens]."
         )
     _say_once(name, "sliding window" if window else "custom mask")
     return sdpa_attention_forward(module, query, key, value, cells, scaling=scaling, **others)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fewer.attention.inputs import Inputs
+from fewer.attention.memory import Memory
 from fewer.attention.method import SparseAttention
 from fewer.attention.settings import INSTEAD, configure, memory_of
 
@@ -20,11 +21,8 @@ def watched(model: nn.Module, watcher: Watcher) -> Iterator[None]:
     """Within it, every layer of a model that `configure` has switched calls `watcher`, in this thread."""
     config: Any = model.config
     memory = memory_of(config.get_text_config())
-    memory[WATCHER] = watcher
-    try:
+    with _set(memory, WATCHER, watcher):
         yield
-    finally:
-        del memory[WATCHER]
 
 
 @contextmanager
@@ -32,8 +30,17 @@ def using(model: nn.Module, method: SparseAttention) -> Iterator[None]:
     """Within it, every layer of a model attends by `method`, which needs no name, in this thread; afterwards it is dense."""
     config: Any = configure(model, "dense").config
     memory = memory_of(config.get_text_config())
-    memory[INSTEAD] = method
+    with _set(memory, INSTEAD, method):
+        yield
+
+
+@contextmanager
+def _set(memory: Memory, key: str, value: Any) -> Iterator[None]:
+    """Afterwards it is what it was: these may stand within one another."""
+    before = {key: memory[key]} if key in memory else {}
+    memory[key] = value
     try:
         yield
     finally:
-        del memory[INSTEAD]
+        del memory[key]
+        memory.update(before)

@@ -19,8 +19,8 @@ def refusal(q: Tensor, k: Tensor, v: Tensor) -> str:
         return f"the tensors are on {q.device.type}"
     if cpu_path() == "reference":
         return "the path is the reference"
-    if not q.dtype == k.dtype == v.dtype == torch.float32:
-        return f"the numbers are {q.dtype}, not float32"
+    if others := {q.dtype, k.dtype, v.dtype} - {torch.float32}:
+        return f"the numbers are {others.pop()}, not float32"
     if q.shape[-1] % 16:
         return f"heads of {q.shape[-1]} are no multiple of 16"
     if torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):

@@ -203,15 +203,15 @@ def _doubled(_context, x, exponent):
 
 @njit
 def power(x):
-    """2 to the x, for x up to 127; what is below -126 counts as -126."""
-    x = larger(x, fill(np.float32(-126)))
+    """2 to the x, for x up to 127; what is below -126 counts as -126. NaN stays NaN."""
+    x = larger(fill(np.float32(-126)), x)
     whole = nearest(x)
     return _doubled(polynomial(subtract(x, whole)), whole)
 
 
 @intrinsic
 def larger(_context, a, b):
-    """The larger of each lane."""
+    """The larger of each lane; b where either is NaN."""
 
     def generate(_c, builder, _s, arguments):
         a, b = arguments
