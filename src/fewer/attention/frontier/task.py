@@ -1,6 +1,7 @@
 """One model at one length: what a method in prefilling or decoding does to each task, at a density that is really reached."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,9 +56,9 @@ class FrontierTask(Task):
 
     @property
     def data(self) -> str:
-        name = self.text_set or (default_text_set() if self.recipe else text.default_text("test").name)
+        name = self.configuration()["text_set"]
         model = f"a network of bytes, {self.recipe.hidden} wide" if self.recipe else self.model
-        return f"{model} on {', '.join(self.tasks)} of {self.length} tokens, made of {text.read(name, 'test').name} (test part)"
+        return f"{model} on {', '.join(self.tasks)} of {self.length} tokens, made of {name} (test part)"
 
     def configuration(self) -> dict[str, Any]:
         """Without `state`, and with the text that an empty `text_set` stands for."""
@@ -68,7 +69,7 @@ class FrontierTask(Task):
         """Raises MethodError for an arm that is no attention, or a budget that is no density."""
         if not isinstance(method, SparseAttention) or not isinstance(budget, Density):
             raise MethodError(f"{self.name} compares attention; {method.slug} under {budget} is none.")
-        with one_thread():
+        with one_thread() if self.recipe else nullcontext():  # the small networks are faster so, and the same everywhere
             return self._measured(method, budget.share, seed)
 
     def _measured(self, method: SparseAttention, share: float, seed: int) -> Measurement:
