@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fewer.attention.anchor import Anchor
 from fewer.attention.columns import Columns
-from fewer.attention.fidelity import fidelity
+from fewer.attention.fidelity import density_from, fidelity
 from fewer.attention.inputs import Inputs
 from fewer.attention.keys import Stripes
 from fewer.attention.memory import Memory
@@ -24,14 +24,14 @@ from fewer.data.trained.byte_tokens import encode
 from fewer.data.trained.echo_lm import EchoRecipe, default_text_set, echo_batch, echo_lm, second_half_nll
 from fewer.errors import MethodError
 
-TURNS = 40  # halvings of an interval of 80 nats
+TURNS = 24  # halvings of an interval of 80 nats
 
 
 @dataclass(frozen=True)
 class EchoColumns(Task):
-    """A budget is the density of layer 0 (cells kept, the near ones included): theta is what gives it. All arms keep as many
-    columns as anchor attention at that theta, in every head and group of every layer. A seed trains a model of its own and
-    draws its own held-out sequences.
+    """A budget is the density of layer 0 in the second half of the sequences (cells kept, near ones included): theta is what gives
+    it. All arms keep as many columns as anchor attention at that theta, in every head and group of every layer. A seed
+    trains a model of its own and draws its own held-out sequences.
     """
 
     name: str = "echo-columns"
@@ -81,7 +81,7 @@ class EchoColumns(Task):
         for _ in range(TURNS):
             middle = (low + high) / 2
             keys = Stripes(found >= -middle, self.block * self.step, self.block, self.block)
-            low, high = (middle, high) if keys.density(inputs) <= density else (low, middle)
+            low, high = (middle, high) if density_from(inputs, keys, self.recipe.length // 2) <= density else (low, middle)
         return low
 
     def _anchor(self, theta: float) -> Anchor:

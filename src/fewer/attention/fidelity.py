@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fewer.attention.inputs import Inputs
-from fewer.attention.keys import KeySet
+from fewer.attention.keys import ROWS, KeySet
 
 SAMPLE = 32
 """Queries that are looked at in a row, of every `every` rows of so many."""
@@ -21,14 +21,14 @@ class Fidelity(NamedTuple):
     error: Float[Tensor, " heads"]
     """Norm of the change of the outputs, relative to that of the dense outputs."""
     density: float
-    """Cells kept, of those that dense attention has."""
+    """Cells kept, of those that dense attention has: in all rows, or in those from `start` on."""
 
 
 def fidelity(inputs: Inputs, keys: KeySet, every: int = 1, start: int = 0) -> Fidelity:
     """Measure a key set against dense attention, in torch.
 
     Args:
-        every: look at SAMPLE queries, then leave out every - 1 times as many; density is of all.
+        every: look at SAMPLE queries, then leave out every - 1 times as many, but for the density.
         start: queries before this one are left out.
     """
     seen, mass = 0, torch.zeros(inputs.heads, dtype=torch.float64)
@@ -46,4 +46,16 @@ def fidelity(inputs: Inputs, keys: KeySet, every: int = 1, start: int = 0) -> Fi
         change += (sparse - dense).square().sum((0, 2, 3))
         size += dense.square().sum((0, 2, 3))
         seen += inputs.batch * (last - first)
-    return Fidelity((mass / seen).float(), (change / size).sqrt().float(), keys.density(inputs))
+    return Fidelity((mass / seen).float(), (change / size).sqrt().float(), density_from(inputs, keys, start))
+
+
+def density_from(inputs: Inputs, keys: KeySet, start: int) -> float:
+    """Cells kept, as a share of those that dense attention has, in the rows of the queries from `start` on."""
+    if start == 0:
+        return keys.density(inputs)
+    kept, dense = 0, 0
+    for first in range(start, inputs.queries, ROWS):
+        last = min(first + ROWS, inputs.queries)
+        kept += int(keys.mask(inputs, first, last).sum())
+        dense += int(inputs.allowed(first, last).sum())
+    return kept / (dense * inputs.batch * inputs.heads)
