@@ -62,8 +62,12 @@ def made(kind, config):
     return kind(config).eval()
 
 
-def mistral(**more):
-    return made(MistralForCausalLM, MistralConfig(**SMALL, num_key_value_heads=1, sliding_window=8, **more))
+def mistral(window=8):
+    return made(MistralForCausalLM, MistralConfig(**SMALL, num_key_value_heads=1, sliding_window=window))
+
+
+def mistral_whose_window_cuts_nothing():
+    return mistral(1000)
 
 
 def mixed():
@@ -100,7 +104,7 @@ def equals_sdpa(model, real=None, **keywords):
     torch.testing.assert_close(ours[real.bool()], torchs[real.bool()], **CLOSE)
 
 
-@pytest.mark.parametrize("model", [llama_of_two, mistral, mixed, gpt2])
+@pytest.mark.parametrize("model", [llama_of_two, mistral, mistral_whose_window_cuts_nothing, mixed, gpt2])
 @pytest.mark.parametrize("side", [None, "left", "right"])
 def test_dense_attention_is_torchs_whatever_the_padding(model, side):
     model = model()
@@ -111,7 +115,7 @@ def test_dense_attention_is_torchs_whatever_the_padding(model, side):
     )
 
 
-@pytest.mark.parametrize("model", [llama_of_two, mistral, mixed, gpt2])
+@pytest.mark.parametrize("model", [llama_of_two, mistral, mistral_whose_window_cuts_nothing, mixed, gpt2])
 @pytest.mark.parametrize("side", [None, "left"])
 @pytest.mark.parametrize("static", [False, True])
 def test_prompts_in_pieces_and_single_tokens_are_torchs_with_either_cache(model, side, static):
@@ -129,7 +133,7 @@ def test_prompts_in_pieces_and_single_tokens_are_torchs_with_either_cache(model,
     torch.testing.assert_close(*found, **CLOSE)
 
 
-@pytest.mark.parametrize("model", [llama_of_two, mistral, mixed, gpt2])
+@pytest.mark.parametrize("model", [llama_of_two, mistral, mistral_whose_window_cuts_nothing, mixed, gpt2])
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 def test_the_same_text_is_generated(model, cache):
     model, found = model(), []
@@ -225,6 +229,18 @@ def test_layers_with_a_window_stay_exact_under_a_sparse_method(model, prompts):
         ours = by(model, "fewer_anchor", prompts, attention_mask=mask)
         real = torch.ones_like(prompts) if mask is None else mask
         torch.testing.assert_close(ours[real.bool()], by(model, "sdpa", prompts, attention_mask=mask)[real.bool()], **CLOSE)
+
+
+@pytest.mark.parametrize("window", [149, 150, 1000])
+def test_a_window_that_cuts_nothing_off_makes_no_layer_dense(window, prompts):
+    model, padded_on_the_left = mistral(window), torch.ones_like(prompts)
+    padded_on_the_left[1, :21] = 0
+    configure(model, "anchor", **{**ANCHOR, "theta": -math.inf})
+    ours = by(model, "fewer_anchor", prompts, attention_mask=padded_on_the_left)
+    alone = by(model, "fewer_anchor", prompts[:1])
+    dense = by(model, "sdpa", prompts[:1])
+    torch.testing.assert_close(ours[:1], alone, **CLOSE)
+    assert torch.allclose(alone, dense, atol=1e-3) == (window < 150)
 
 
 def test_dropout_and_logits_that_are_changed_are_refused(llama):

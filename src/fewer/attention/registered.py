@@ -41,10 +41,12 @@ def mask(
     **others: Any,
 ) -> Bool[Tensor, "batch keys"] | Bool[Tensor, "batch 1 queries keys"] | None:
     """None, the real keys of each sequence, or all cells: see the module. Called as transformers' own mask functions."""
-    config = others.get("config")
+    config, window = others.get("config"), others.get("local_size")
     across = getattr(config, "is_encoder_decoder", False) or getattr(config, "add_cross_attention", False)
     two_texts = mask_function is bidirectional_mask_function and (across or q_length != kv_length)
-    if two_texts or mask_function not in (causal_mask_function, bidirectional_mask_function):
+    may_skip = others.get("allow_is_causal_skip") or others.get("allow_is_bidirectional_skip")  # nothing else is in the mask
+    uncut = window is not None and kv_offset + kv_length <= window and may_skip
+    if two_texts or not (uncut or mask_function in (causal_mask_function, bidirectional_mask_function)):
         # transformers' own function leaves a mask out where its attention would know what is meant
         others |= {"attention_mask": attention_mask, "allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
         return sdpa_mask(batch_size, q_length, kv_length, q_offset, kv_offset, mask_function, **others)
