@@ -49,7 +49,7 @@ def mask(
     if two_texts or not (uncut or mask_function in (causal_mask_function, bidirectional_mask_function)):
         # transformers' own function leaves a mask out where its attention would know what is meant
         others |= {"attention_mask": attention_mask, "allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}
-        return sdpa_mask(batch_size, q_length, kv_length, q_offset, kv_offset, mask_function, **others)
+        return sdpa_mask(batch_size, q_length, kv_length, q_offset, kv_offset, mask_function, **others)  # type: ignore[arg-type]
     written = int(q_offset) + q_length - kv_offset  # a static cache is longer than what was written into it
     real = None
     if attention_mask is not None:
