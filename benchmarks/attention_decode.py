@@ -26,6 +26,7 @@ ROUNDS = 15
 PEER, OWN = "torch SDPA", "our dense kernel"
 SELECT = {
     "every second layer chooses": tuple(range(2, LAYERS, 2)),
+    "layers 2, 9, 14, 17, 20 choose": (2, 9, 14, 17, 20),
     "layers 2 and 13 choose": (2, 13),
 }
 
