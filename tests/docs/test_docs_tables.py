@@ -57,7 +57,7 @@ def test_a_command_in_a_page_is_one_that_the_command_line_takes(page, line):
     _, *words = shlex.split(line, comments=True)
     if not words or words == ["--version"]:
         return
-    depth = 2 if words[0] in ("data", "models") else 1
+    depth = 2 if words[0] in ("attention", "activations", "data", "models") else 1
     hooks().command(" ".join(words[:depth])).make_context(words[depth - 1], words[depth:])
 
 

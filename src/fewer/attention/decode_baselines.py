@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fewer.attention.executors import attend
+from fewer.attention.executors import ALL
 from fewer.attention.inputs import Inputs
 from fewer.attention.keys import Cells, Chosen, KeySet
 from fewer.attention.memory import Memory
@@ -24,17 +24,18 @@ class OracleKeys(Tidal):
 
     slug: ClassVar[str] = "oracle-keys"
 
+    def attended(self, inputs: Inputs, memory: Memory) -> KeySet:
+        return self.choose(inputs.checked(), memory) if self.sparse(inputs) else ALL
+
     def attend(self, inputs: Inputs, memory: Memory) -> Tensor:
-        if not self.of_stage(inputs) or inputs.layer < self.select[0]:
-            return attend(inputs)
-        return self.attend_to(self.choose(inputs.checked(), memory), inputs, memory)
+        return self.attend_to(self.attended(inputs, memory), inputs, memory)
 
 
 @register
 @dataclass(frozen=True)
 class SinksAndWindow(Tidal):
     """The first keys and the last ones, in every layer from the first of `select` on (StreamingLLM's pattern, Xiao et al. 2023,
-    arXiv 2309.17453, with the positions as they are).
+    arXiv 2309.17453, with the positions as they are). Its random twin reads as many keys at random, the newest among them.
     """
 
     slug: ClassVar[str] = "sinks-and-window"
@@ -46,10 +47,13 @@ class SinksAndWindow(Tidal):
         if not 0 <= self.sinks < self.keys:
             raise AttentionError(f"sinks must be fewer than the {self.keys} keys, and at least 0; given: {self.sinks}.")
 
+    def attended(self, inputs: Inputs, memory: Memory) -> KeySet:
+        if not self.sparse(inputs):
+            return ALL
+        return self.window(inputs) if self.kind == "method" else self.choose(inputs.checked(), memory)
+
     def attend(self, inputs: Inputs, memory: Memory) -> Tensor:
-        if not self.of_stage(inputs) or inputs.layer < self.select[0]:
-            return attend(inputs)
-        return self.attend_to(self.window(inputs), inputs, memory)
+        return self.attend_to(self.attended(inputs, memory), inputs, memory)
 
     def window(self, inputs: Inputs) -> KeySet:
         at = torch.arange(inputs.keys, device=inputs.q.device)

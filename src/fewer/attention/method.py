@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fewer.attention.executors import attend
+from fewer.attention.executors import ALL, attend
 from fewer.attention.inputs import Inputs
 from fewer.attention.keys import KeySet
 from fewer.attention.memory import Memory
@@ -62,8 +62,10 @@ class SparseAttention(Method):
             return not inputs.causal
         return inputs.causal and (inputs.prefill if self.stage == "prefill" else inputs.decode) and self.suits(inputs)
 
+    def attended(self, inputs: Inputs, memory: Memory) -> KeySet:
+        """The keys that this call reads: everything where it is not of the stage."""
+        return self.choose(inputs.checked(), memory) if self.of_stage(inputs) else ALL
+
     def attend(self, inputs: Inputs, memory: Memory) -> Float[Tensor, "batch heads queries dim"]:
         """The layer's output: exact softmax over the keys that are kept."""
-        if not self.of_stage(inputs):
-            return attend(inputs)
-        return attend(inputs, self.choose(inputs.checked(), memory))
+        return attend(inputs, self.attended(inputs, memory))

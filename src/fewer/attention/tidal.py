@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fewer.attention.executors import attend
+from fewer.attention.executors import ALL, attend
 from fewer.attention.inputs import Inputs
 from fewer.attention.keys import Cells, Chosen, KeySet
 from fewer.attention.memory import Memory
@@ -93,16 +93,27 @@ class Tidal(SparseAttention):
             return Chosen.of(kept[:, :, 0])
         return Cells(kept.repeat_interleave(inputs.heads // kept.shape[1], 1))
 
-    def attend(self, inputs: Inputs, memory: Memory) -> Float[Tensor, "batch heads queries dim"]:
-        if not self.of_stage(inputs) or inputs.layer < self.select[0]:
-            return attend(inputs)
+    def sparse(self, inputs: Inputs) -> bool:
+        """Is this a call, of the stage, of the first selection layer or a later one?"""
+        return self.of_stage(inputs) and inputs.layer >= self.select[0]
+
+    def attended(self, inputs: Inputs, memory: Memory) -> KeySet:
+        """A selection layer reads everything, and leaves its set for the layers that follow."""
+        if not self.sparse(inputs):
+            return ALL
         if inputs.layer in self.select:
+            self._leave(self.choose(inputs.checked(), memory), inputs, memory)
+            return ALL
+        return self._carried(inputs, memory)
+
+    def attend(self, inputs: Inputs, memory: Memory) -> Float[Tensor, "batch heads queries dim"]:
+        if self.sparse(inputs) and inputs.layer in self.select:
             return self._choosing(inputs, memory)
-        return self.attend_to(self._carried(inputs, memory), inputs, memory)
+        return self.attend_to(self.attended(inputs, memory), inputs, memory)
 
     def attend_to(self, keys: KeySet, inputs: Inputs, memory: Memory) -> Tensor:
-        """Attention to the keys; what they hold is noted where it is asked for."""
-        if MASS in memory:
+        """Attention to the keys; what a choice of them holds is noted where it is asked for."""
+        if MASS in memory and keys is not ALL:
             weights = inputs.logits().softmax(-1)
             memory[MASS][inputs.layer] = float((weights * keys.mask(inputs)).sum(-1).mean())
         return attend(inputs, keys)
@@ -118,8 +129,11 @@ class Tidal(SparseAttention):
                 raise
         else:
             out, chosen = attend(inputs), self.choose(inputs.checked(), memory)
-        memory[Tidal] = _Carried(inputs.layer, inputs.batch, inputs.keys, inputs.queries, chosen)
+        self._leave(chosen, inputs, memory)
         return out
+
+    def _leave(self, chosen: KeySet, inputs: Inputs, memory: Memory) -> None:
+        memory[Tidal] = _Carried(inputs.layer, inputs.batch, inputs.keys, inputs.queries, chosen)
 
     def _carried(self, inputs: Inputs, memory: Memory) -> KeySet:
         """The set of this forward pass. It can be of no other: layers come in order, and each pass begins before it chooses."""

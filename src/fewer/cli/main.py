@@ -29,6 +29,8 @@ COMMANDS = {
     "show": Entry("Say everything about one system.", "fewer.cli.systems:show"),
     "prune": Entry("Prune a model and save it.", "fewer.cli.prune:prune"),
     "accelerate": Entry("Measure what compact weights buy a model here.", "fewer.cli.accelerate:accelerate"),
+    "attention": Entry("Compare and fit sparse attention.", "fewer.cli.attention:attention_app"),
+    "activations": Entry("Let a model read only a part of its weights.", "fewer.cli.activations:activations_app"),
     "compare": Entry("Run a method beside its dense and random baselines.", "fewer.cli.compare:compare"),
     "report": Entry("Turn finished comparisons into a report.", "fewer.cli.compare:report"),
     "reproduce": Entry("Check the papers' claims.", "fewer.cli.reproduce:reproduce"),

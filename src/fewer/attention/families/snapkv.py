@@ -79,10 +79,10 @@ class SnapKV(Family):
         at = torch.arange(inputs.keys, device=inputs.q.device)
         return (at < self.prefix) | (at >= inputs.keys - self.local)
 
-    def attend(self, inputs: Inputs, memory: Memory) -> Tensor:
+    def attended(self, inputs: Inputs, memory: Memory) -> KeySet:
         if inputs.causal and inputs.before == 0:
             self.begin(inputs, memory)
-        return super().attend(inputs, memory)
+        return super().attended(inputs, memory)
 
     def begin(self, inputs: Inputs, memory: Memory) -> None:
         """Choose what is left of a prompt, and remember it."""

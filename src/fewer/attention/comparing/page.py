@@ -1,0 +1,125 @@
+"""A comparison as one HTML file that works offline: table, heat maps by layer and head, and maps of kept cells."""
+
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fewer.attention.comparing.kept import Compared, Row
+from fewer.attention.comparing.maps import Map
+from fewer.attention.comparing.table import STAGES, table
+from fewer.attention.method import Stage
+from fewer.compare.html.markup import Markup, definitions, script_json, tag, text
+from fewer.compare.wording import percent
+from fewer.files import write_whole
+
+
+def page(compared: Compared, model: str, source: str) -> str:
+    """The page. It needs no other file and asks the network for nothing; most of its 5 MB is the chart library.
+
+    Args:
+        model, source: what the model and the text are called.
+    """
+    from plotly.offline import get_plotlyjs
+
+    shown = {
+        "title": f"Sparse attention in {model}",
+        "outcome": outcome(compared),
+        "facts": definitions(_facts(compared, model, source)),
+        "table": _table(compared),
+        "parameters": definitions({row.name: row.method.configuration() for row in compared.rows}),
+    }
+    raw = {
+        "style": (files("fewer.compare.html") / "style.css").read_text(encoding="utf-8"),
+        "plotly": get_plotlyjs(),
+        "script": _resource("page.js"),
+        "data": script_json(_data(compared)),
+    }
+    return Template(_resource("page.html")).substitute({name: text(value) for name, value in shown.items()} | raw)
+
+
+def write(path: str | Path, compared: Compared, model: str, source: str) -> Path:
+    """Write `page` to `path`, whole or not at all, making its folder where needed. Returns the path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_whole(path, page(compared, model, source))
+
+
+def outcome(compared: Compared) -> str:
+    """Which method lies farthest above its random twin, in prompts and in decoding."""
+    said = []
+    for stage in STAGES:
+        rows = [row for row in compared.rows if row.method.stage == stage and row.own.density.mean() < 1]
+        if rows:
+            best = max(rows, key=lambda row: float(row.own.recall.mean() - row.twin.recall.mean()))
+            said.append(f"In {STAGES[stage]}, {_sentence(best)}")
+    return " ".join(said) or "No method leaves anything out here: the text is too short for their settings."
+
+
+def _sentence(row: Row) -> str:
+    own, twin, cells = (percent(float(v.mean())) for v in (row.own.recall, row.twin.recall, row.own.density))
+    return (
+        f"{row.name} lies farthest above chance: {own} of the weight in {cells} of the cells, where its random twin has {twin}."
+    )
+
+
+def _facts(compared: Compared, model: str, source: str) -> dict[str, Any]:
+    looked = "all queries" if compared.every == 1 else f"32 of every {32 * compared.every} queries"
+    return {
+        "Model": f"{model}: {len(compared.layers)} layers of {compared.heads} heads",
+        "Text": f"{source}, {compared.tokens:,} tokens",
+        "Prompts": f"{looked} were looked at; densities are of all",
+        "Decoding": f"the last {compared.steps} tokens, one by one",
+    }
+
+
+def _table(compared: Compared) -> Markup:
+    """The table of the terminal."""
+    drawn = table(compared)
+    head, *rest = (column.header for column in drawn.columns)
+    lines = zip(*(column.cells for column in drawn.columns), strict=True)
+    body = (tag("tr", tag("th", name, scope="row"), *(tag("td", cell) for cell in cells)) for name, *cells in lines)
+    titles = tag("tr", *(tag("th", title, scope="col") for title in (head, *rest)))
+    inside = tag("table", tag("thead", titles), tag("tbody", *body), class_="figures")
+    return tag("div", inside, class_="scroll", role="region", aria_label="Figures", tabindex="0")
+
+
+def _data(compared: Compared) -> dict[str, Any]:
+    return {
+        "layers": list(compared.layers),
+        "heads": compared.heads,
+        "tokens": compared.tokens,
+        "steps": compared.steps,
+        "methods": [
+            {
+                "name": row.name,
+                "stage": row.method.stage,
+                "density": float(row.own.density.mean()),
+                "recall": {"own": _plain(row.own.recall, 3), "random": _plain(row.twin.recall, 3)},
+                "error": {"own": _plain(row.own.error, 3), "random": _plain(row.twin.error, 3)},
+            }
+            for row in compared.rows
+        ],
+        "maps": [_map(one) for one in compared.maps],
+    }
+
+
+def _map(one: Map) -> dict[str, Any]:
+    mass: dict[Stage, Tensor] = {stage: grid.clamp_min(1e-5).log10() for stage, grid in one.mass.items()}
+    return {
+        "layer": one.layer,
+        "head": one.head,
+        "mass": {stage: _plain(grid, 2) for stage, grid in mass.items()},
+        "kept": {name: _plain(grid, 2) for name, grid in one.kept.items()},
+    }
+
+
+def _plain(values: Tensor, decimals: int) -> Any:
+    return torch.round(values.double(), decimals=decimals).tolist()
+
+
+def _resource(name: str) -> str:
+    return (files("fewer.attention.comparing") / name).read_text(encoding="utf-8")
