@@ -29,8 +29,8 @@ TURNS = 24  # halvings of an interval of 80 nats
 
 @dataclass(frozen=True)
 class EchoColumns(Task):
-    """A budget is the density of layer 0 in the second half of the sequences (cells kept, near ones included): theta is what gives
-    it. All arms keep as many columns as anchor attention at that theta, in every head and group of every layer. A seed
+    """A budget is the density of layer 0 in the second half of the sequences (near cells included): theta is what gives it. All
+    arms keep as many columns as anchor attention at that theta, in every head and group of every layer. A seed
     trains a model of its own and draws its own held-out sequences.
     """
 

@@ -203,8 +203,10 @@ def _doubled(_context, x, exponent):
 
 @njit
 def power(x):
-    """2 to the x, for x up to 127; what is below -126 counts as -126. NaN stays NaN."""
-    x = larger(fill(np.float32(-126)), x)
+    """2 to the x, for x up to 127. What is below -64 counts as -64: as weights, such numbers vanish beside the largest, which is 1,
+    and smaller ones would make denormal products, which are slow. NaN stays NaN.
+    """
+    x = larger(fill(np.float32(-64)), x)
     whole = nearest(x)
     return _doubled(polynomial(subtract(x, whole)), whole)
 
