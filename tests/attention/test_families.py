@@ -327,7 +327,7 @@ def test_a_larger_share_keeps_more(method):
             kept.append(arm.capacity / 64)
         else:
             kept.append(arm.choose(given, Memory()).density(given))
-        assert arm.scoring_flops(given) > 0
+        assert arm.scoring_flops(given) > 0 or arm.capacity == 64
     assert kept[0] < kept[1] < kept[2] or (kept[0] == kept[1] < kept[2] == 1)
     assert kept[2] > 0.95
 
