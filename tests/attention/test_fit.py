@@ -72,15 +72,13 @@ def test_the_budget_is_kept_and_what_is_reported_is_measured_again(model, texts,
 
 
 def test_a_larger_budget_buys_more_sparsity(model, texts, candidates):
-    found = [
-        fit_anchor(model, texts[0], loss_budget=budget, method=METHOD, candidates=candidates) for budget in (0.01, 0.1, 1e9)
-    ]
+    found = [fit_anchor(model, texts[0], loss_budget=budget, base=METHOD, candidates=candidates) for budget in (0.01, 0.1, 1e9)]
     assert found[0].density >= found[1].density >= found[2].density and found[0].density > found[2].density
     assert {theta for heads in found[2].thetas.values() for theta in heads} == {-math.inf}
 
 
 def test_without_any_budget_it_is_dense_at_worst(model, texts, candidates):
-    found = fit_anchor(model, texts[0], loss_budget=0.0, method=METHOD, candidates=candidates)
+    found = fit_anchor(model, texts[0], loss_budget=0.0, base=METHOD, candidates=candidates)
     assert found.fit_increase <= 0.0
     worst = fit_anchor(model, texts[0], texts[1], 0.0, METHOD, thetas=(-math.inf,))
     assert worst.thetas == {0: (math.inf,) * 6, 1: (math.inf,) * 6}
@@ -120,28 +118,28 @@ def test_the_damage_of_the_last_layer_is_the_gradient_of_its_output_times_the_ch
 
 
 def test_where_no_kernel_can_run_it_fits_as_well(model, texts):
-    found = fit_anchor(model, texts[0][:1, :100], loss_budget=0.2, method=Anchor(block=8, step=2))
+    found = fit_anchor(model, texts[0][:1, :100], loss_budget=0.2, base=Anchor(block=8, step=2))
     assert 0.0 < found.density < 1.0 and found.fit_increase <= 0.2
 
 
 def test_layers_with_a_window_are_left_as_they_are():
     some = mixed()
-    found = fit_anchor(some, told(some, 1, 100), loss_budget=0.1, method=METHOD)
+    found = fit_anchor(some, told(some, 1, 100), loss_budget=0.1, base=METHOD)
     assert sorted(found.thetas) == [0, 2]
     assert getattr(some.config, FIELD)["by_layer"]["2"] == {"theta": found.thetas[2]}
     every = mistral()
     with pytest.raises(AttentionError, match="nothing to fit"):
-        fit_anchor(every, told(every, 1, 100), method=METHOD)
+        fit_anchor(every, told(every, 1, 100), base=METHOD)
 
 
 def test_what_cannot_be_fitted_is_refused(model, texts):
     with pytest.raises(AttentionError, match="at least 0"):
-        fit_anchor(model, texts[0], loss_budget=-0.1, method=METHOD)
+        fit_anchor(model, texts[0], loss_budget=-0.1, base=METHOD)
     for tokens in (texts[0][:, :64], texts[0][0]):
         with pytest.raises(AttentionError, match="longer than a group of 64"):
-            fit_anchor(model, tokens, method=METHOD)
+            fit_anchor(model, tokens, base=METHOD)
     with pytest.raises(AttentionError, match="cannot be switched"):
-        fit_anchor(torch.nn.Linear(2, 2), texts[0], method=METHOD)
+        fit_anchor(torch.nn.Linear(2, 2), texts[0], base=METHOD)
     with pytest.raises(AttentionError, match='"anchor" or "tidal"'):
         fit(model, texts[0], method="window")
     with pytest.raises(AttentionError, match="tokenizer"):

@@ -52,6 +52,9 @@ def test_the_quick_start_of_the_readme_and_of_the_site_are_both_there():
         "training",
         "add-a-method",
         "lazy-neuron",
+        "activations",
+        "attention",
         "sparse-frontier",
+        "tidaldecode",
         "sparsed",
     } == {page.stem for page in PAGES if blocks(page)}

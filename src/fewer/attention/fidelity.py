@@ -46,7 +46,7 @@ def fidelity(inputs: Inputs, keys: KeySet, every: int = 1, start: int = 0) -> Fi
         change += (sparse - dense).square().sum((0, 2, 3))
         size += dense.square().sum((0, 2, 3))
         seen += inputs.batch * (last - first)
-    return Fidelity((mass / seen).float(), (change / size).sqrt().float(), density_from(inputs, keys, start))
+    return Fidelity((mass / seen).float(), (change / size.clamp_min(1e-30)).sqrt().float(), density_from(inputs, keys, start))
 
 
 def density_from(inputs: Inputs, keys: KeySet, start: int) -> float:

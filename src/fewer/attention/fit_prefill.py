@@ -77,7 +77,7 @@ def fit_anchor(
     tokens: Int[Tensor, "windows length"],
     held_out: Int[Tensor, "windows length"] | None = None,
     loss_budget: float = 0.02,
-    method: Anchor = Anchor(),  # noqa: B008 - frozen
+    base: Anchor = Anchor(),  # noqa: B008 - frozen
     thetas: Sequence[float] = THETAS,
     candidates: Candidates | None = None,
     progress: Callable[[str], None] | None = None,
@@ -87,7 +87,7 @@ def fit_anchor(
     Args:
         tokens: windows of one text, each of one prompt's length.
         held_out: windows of another, on which the outcome is reported; nothing is chosen by them.
-        method: block, step and anchor of the candidates.
+        base: block, step and anchor of the candidates.
         candidates: from `measure_candidates`, to fit several budgets by one backward pass.
         progress: called with what is being done.
 
@@ -96,12 +96,12 @@ def fit_anchor(
     """
     if loss_budget < 0:
         raise AttentionError(f"a loss budget is a relative increase of at least 0, not {loss_budget}.")
-    if tokens.ndim != 2 or tokens.shape[1] <= method.group:
-        raise AttentionError(f"windows must be longer than a group of {method.group} queries; given: {tuple(tokens.shape)}.")
+    if tokens.ndim != 2 or tokens.shape[1] <= base.group:
+        raise AttentionError(f"windows must be longer than a group of {base.group} queries; given: {tuple(tokens.shape)}.")
     say = progress or (lambda _: None)
     if candidates is None:
         say("one backward pass through the dense model")
-        candidates = measure_candidates(model, tokens, method, thetas)
+        candidates = measure_candidates(model, tokens, base, thetas)
     dense, _ = _loss(configure(model, "dense"), tokens)
     limit = dense + math.log1p(loss_budget)
     low, high = -6.0, 8.0  # logarithms of the price: the first buys sparsity, the last buys exactness
@@ -109,7 +109,7 @@ def fit_anchor(
     for turn in range(ROUNDS):
         price = (low + high) / 2
         chosen = _choice(candidates, 10**price, thetas)
-        loss, density = _loss(_set(model, method, chosen), tokens)
+        loss, density = _loss(_set(model, base, chosen), tokens)
         say(f"price {turn + 1} of {ROUNDS}: density {density:.3f}, perplexity {math.expm1(loss - dense):+.2%}")
         if loss <= limit:
             high = price
@@ -119,7 +119,7 @@ def fit_anchor(
             low = price
     if best is None:
         best = dict.fromkeys(candidates.layers, (math.inf,) * candidates.damage.shape[1]), 1.0, dense
-    fitted = FittedAnchor(best[0], method, best[1], math.expm1(best[2] - dense), None, loss_budget, tokens.shape[1], None)
+    fitted = FittedAnchor(best[0], base, best[1], math.expm1(best[2] - dense), None, loss_budget, tokens.shape[1], None)
     if held_out is not None:
         before, _ = _loss(configure(model, "dense"), held_out)
         after, _ = _loss(fitted.apply(model), held_out)

@@ -28,6 +28,9 @@ class SparseAttention(Method):
 
     stage: ClassVar[Stage] = "prefill"
 
+    def check(self, layers: int) -> None:
+        """Raise AttentionError for parameters that name layers which a model with so many lacks."""
+
     def suits(self, inputs: Inputs) -> bool:
         """Is there anything to leave out?"""
         return True
@@ -44,7 +47,7 @@ class SparseAttention(Method):
         """The keys that the chosen candidates stand for, those that are always kept among them."""
         raise NotImplementedError
 
-    def score(self, inputs: Inputs, memory: Memory) -> Tensor:  # type: ignore[override]
+    def score(self, inputs: Inputs, memory: Memory) -> Tensor:
         return self.measured(inputs, memory)
 
     def choose(self, inputs: Inputs, memory: Memory) -> KeySet:

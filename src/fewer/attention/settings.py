@@ -93,8 +93,8 @@ def configure(
         "by_layer": {str(layer): own.get(layer, {} if layer in asked else None) for layer in range(count)},
     }
     for layer in range(count):
-        _method(said, layer)
-    plain = said["method"].rpartition(":")[2]
+        _method(said, layer).check(count)
+    plain = method.removeprefix("fewer_").rpartition(":")[2]
     for holder in {id(c): c for c in (config, config.get_text_config())}.values():
         setattr(holder, FIELD, said)
     switch(f"fewer_{plain}")
@@ -115,7 +115,7 @@ _MEMORIES: dict[int, dict[int, Memory]] = {}  # by config, then by thread
 def in_force(name: str, module: nn.Module) -> tuple[SparseAttention, Memory]:
     """The method of an attention module under the registered `name`, and the memory that its model's layers share."""
     config: Any = module.config
-    said = getattr(config, FIELD, None)
+    said: Any = getattr(config, FIELD, None)
     found = _FOUND.get(module)
     if found is None or found.said is not said or found.name != name:
         applies = said is not None and said["method"].rpartition(":")[2] == name.removeprefix("fewer_")

@@ -71,6 +71,10 @@ class Tidal(SparseAttention):
         if not self.select or self.select[0] < 0:
             raise AttentionError(f"select must name at least one layer, from 0 on; given: {self.select}.")
 
+    def check(self, layers: int) -> None:
+        if self.select[-1] >= layers:
+            raise AttentionError(f"the model has layers 0 to {layers - 1}; select names {', '.join(map(str, self.select))}.")
+
     def suits(self, inputs: Inputs) -> bool:
         return inputs.keys > self.keys
 

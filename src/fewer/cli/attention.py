@@ -4,7 +4,7 @@ import json as json_module
 import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -47,7 +47,7 @@ def compare(
     """Measure what each method keeps of dense attention, by layer and head, beside its random twin at the same counts.
 
     density: cells kept, of those that dense attention has. recall: dense attention's weight on kept keys. error: change of the
-    outputs, relative to their norm. The numbers behind the worst layer and head say which they are.
+    outputs, relative to their norm. The numbers before the colons say which layer and head is the worst.
     """
     use_data(data)
     from fewer.attention.comparing import arms
@@ -124,7 +124,7 @@ def fit(
         budget,
         held_out=other_words,
         method=method,  # type: ignore[arg-type]
-        tokenizer=partial(tokenizer, verbose=False),
+        tokenizer=partial(cast(Any, tokenizer), verbose=False),
         length=length,
         windows=windows,
         progress=_say,

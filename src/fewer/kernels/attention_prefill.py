@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fewer.errors import KernelError
 from fewer.kernels.cpu.attention.call import described, room
 from fewer.kernels.cpu.team import run
 from fewer.kernels.dispatch import attention_path, cpu_path
@@ -85,7 +86,13 @@ def stripes(
     init: int,
     local: int,
 ) -> Float[Tensor, "batch heads n dim"]:
-    """Attention to columns chosen for each group, the first `init` keys, the `local` keys before a group, and its own."""
+    """Attention to columns chosen for each group, the first `init` keys, the `local` keys before a group, and its own.
+
+    Raises KernelError for columns of another shape.
+    """
+    whole = (*q.shape[:2], -(-q.shape[2] // group), q.shape[2])
+    if columns.shape != whole:
+        raise KernelError(f"columns are {tuple(columns.shape)}; {q.shape[2]} queries in groups of {group} need {whole}.")
     place = torch.arange(q.shape[2])
     start = torch.arange(columns.shape[2]) * group - local
     columns = columns & (place >= init) & (place < start[:, None])  # what is always kept would count twice

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor, nn
 
+_LOGITS_CHANGED = ("logits_scaling", "logit_scale", "final_logit_softcapping")  # by Granite, Cohere, Gemma
 _ROWS = 1024  # tokens whose logits are held at once
 _LOGITS_AT_ONCE = 2**22  # 16 MB of float32; smaller slices pay for more parallel regions
 
@@ -102,10 +103,13 @@ def perplexity(model: nn.Module, ids: Int[Tensor, "windows length"], batch: int 
 
 def long_nll(model: nn.Module, ids: Int[Tensor, "windows length"]) -> float:
     """Mean nats a token of long windows: as `perplexity`, but the output head of a transformers model reads some rows at a
-    time, so that the logits of a window need not fit in memory. What a model does between its base and its head is left out.
+    time, so that the logits of a window need not fit in memory. A model that scales or caps its logits is read whole.
     """
     import torch
 
+    config = model.config.get_text_config()  # type: ignore[union-attr, operator]
+    if any(getattr(config, name, None) not in (None, 1, 1.0) for name in _LOGITS_CHANGED):
+        return perplexity(model, ids).nll
     head = model.get_output_embeddings()  # type: ignore[operator]
     total = 0.0
     with evaluating(model), torch.inference_mode():

@@ -27,7 +27,7 @@ class Map(NamedTuple):
 
 def maps(layer: int, heads: Sequence[int], calls: Mapping[str, Sequence[Call]], stages: Mapping[str, Stage]) -> list[Map]:
     """Maps of some heads of a layer, from the calls of every method."""
-    first = {stage: calls[name] for name, stage in reversed(stages.items())}  # all of a stage have the same inputs
+    first = {stage: calls[name] for name, stage in reversed(list(stages.items()))}  # all of a stage have the same inputs
     return [
         Map(
             layer,

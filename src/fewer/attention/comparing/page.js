@@ -29,6 +29,9 @@
     };
   }
 
+  // Ticks at whole numbers, about so many.
+  const whole = (count, ticks) => ({ tick0: 0, dtick: Math.ceil(count / ticks) });
+
   function draw(id, traces, layout, words, height) {
     const style = getComputedStyle(document.body);
     const element = at(id);
@@ -61,8 +64,8 @@
       const x = column * (wide + gap) / across;
       const y = 1 - (row * (high + label + gap) + label) / down;
       const last = i + columns >= found.length;
-      layout[`xaxis${n}`] = axis(last ? panel.x : "", { domain: [x, x + wide / across], anchor: `y${n}`, showgrid: false, showticklabels: last, nticks: 4, automargin: false });
-      layout[`yaxis${n}`] = axis(column ? "" : panel.y, { domain: [y - high / down, y], anchor: `x${n}`, showgrid: false, showticklabels: !column, nticks: 5, autorange: "reversed", automargin: false });
+      layout[`xaxis${n}`] = axis(last ? panel.x : "", { domain: [x, x + wide / across], anchor: `y${n}`, showgrid: false, showticklabels: last, nticks: 4, automargin: false, ...panel.across });
+      layout[`yaxis${n}`] = axis(column ? "" : panel.y, { domain: [y - high / down, y], anchor: `x${n}`, showgrid: false, showticklabels: !column, nticks: 5, autorange: "reversed", automargin: false, ...panel.down });
       layout.annotations.push({ text: plain(panel.title), xref: "paper", yref: "paper", x, y, xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 12 } });
       return {
         type: "heatmap", z: panel.z, x0: panel.x0 ?? 0, dx: panel.dx ?? 1, y0: panel.y0 ?? 0, dy: panel.dy ?? 1,
@@ -82,15 +85,15 @@
       legendgroup: m.name, showlegend: kind === "own", hovertemplate: "layer %{x}: %{y:.3f}",
     });
     draw("chart-layers", methods.flatMap((m, i) => [line(m, i, "own"), line(m, i, "random")]), {
-      xaxis: axis("layer"), yaxis: axis(measure, { rangemode: "tozero" }),
+      xaxis: axis("layer", whole(data.layers.length, 15)), yaxis: axis(measure, { rangemode: "tozero" }),
     }, `Mean ${measure} of the heads of each layer, in ${stages[stage]}; ${measure === "recall" ? "higher" : "lower"} is better. Dotted: random twins.`, 400);
 
     const panel = (m, kind) => ({
       title: kind === "own" ? m.name : "its twin", z: m[measure][kind], y0: data.layers[0], dy: data.layers.length > 1 ? data.layers[1] - data.layers[0] : 1,
-      x: "head", y: "layer", low: 0, high: 1, hover: `layer %{y}, head %{x}: %{z:.3f}<extra>${plain(m.name)}</extra>`,
+      x: "head", y: "layer", across: whole(data.heads, 5), down: whole(data.layers.length, 8), low: 0, high: 1, hover: `layer %{y}, head %{x}: %{z:.3f}<extra>${plain(m.name)}</extra>`,
     });
     const both = [...methods.map((m) => panel(m, "own")), ...methods.map((m) => panel(m, "random"))];
-    panels("chart-heads", both, methods.length, 170, `${measure} of every head, from 0 (grey) to 1 (blue); above the method, below its random twin.`);
+    panels("chart-heads", both, methods.length, 170, `${measure === "recall" ? "Recall" : "Output error"} of every head, from 0 (grey) to 1 (blue); above the method, below its random twin.`);
   }
 
   function drawMaps() {

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fewer.attention.comparing.kept import Compared, Row
 from fewer.attention.comparing.maps import Map
-from fewer.attention.comparing.table import STAGES, table
+from fewer.attention.comparing.table import HEADINGS, STAGES, by_stage, cells
 from fewer.attention.method import Stage
 from fewer.compare.html.markup import Markup, definitions, script_json, tag, text
 from fewer.compare.wording import percent
@@ -78,13 +78,19 @@ def _facts(compared: Compared, model: str, source: str) -> dict[str, Any]:
 
 def _table(compared: Compared) -> Markup:
     """The table of the terminal."""
-    drawn = table(compared)
-    head, *rest = (column.header for column in drawn.columns)
-    lines = zip(*(column.cells for column in drawn.columns), strict=True)
-    body = (tag("tr", tag("th", name, scope="row"), *(tag("td", cell) for cell in cells)) for name, *cells in lines)
-    titles = tag("tr", *(tag("th", title, scope="col") for title in (head, *rest)))
-    inside = tag("table", tag("thead", titles), tag("tbody", *body), class_="figures")
+    head = tag("tr", *(tag("th", heading, scope="col") for heading in ("Method", *HEADINGS)))
+    bodies = (
+        tag("tbody", tag("tr", tag("th", f"In {stage}", scope="rowgroup", colspan=len(HEADINGS) + 1)), *lines)
+        for stage, lines in (
+            (stage, [_line(row.name, cells(compared, row)) for row in rows]) for stage, rows in by_stage(compared).items()
+        )
+    )
+    inside = tag("table", tag("thead", head), *bodies, class_="figures")
     return tag("div", inside, class_="scroll", role="region", aria_label="Figures", tabindex="0")
+
+
+def _line(name: str, figures: list[str]) -> Markup:
+    return tag("tr", tag("th", name, scope="row"), *(tag("td", figure) for figure in figures))
 
 
 def _data(compared: Compared) -> dict[str, Any]:
@@ -102,6 +108,7 @@ def _data(compared: Compared) -> dict[str, Any]:
                 "error": {"own": _plain(row.own.error, 3), "random": _plain(row.twin.error, 3)},
             }
             for row in compared.rows
+            if row.method.kind == "method"
         ],
         "maps": [_map(one) for one in compared.maps],
     }

@@ -6,32 +6,40 @@ from torch import Tensor
 from fewer.attention.comparing.kept import Compared, Row
 
 STAGES = {"prefill": "prompts", "decode": "decoding"}
+HEADINGS = ("density", "recall", "random", "worst layer", "worst head", "error", "random")
 
 
 def table(compared: Compared) -> Table:
     """A line for each method: what it keeps, the weight this holds, where it holds least, and its random twin beside it."""
     found = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("method", "in"):
-        found.add_column(heading, no_wrap=True)
-    for heading in ("density", "recall", "random", "worst layer", "worst head", "error", "random"):
+    found.add_column("method", no_wrap=True, style="cyan")
+    for heading in HEADINGS:
         found.add_column(heading, justify="right")
-    for row in compared.rows:
-        found.add_row(*_cells(compared, row))
+    for stage, rows in by_stage(compared).items():
+        if found.rows:
+            found.add_row()
+        found.add_row(f"[bold not cyan]in {stage}")
+        for row in rows:
+            found.add_row(f"  {row.name}", *cells(compared, row))
     return found
 
 
-def _cells(compared: Compared, row: Row) -> list[str]:
+def by_stage(compared: Compared) -> dict[str, list[Row]]:
+    """Methods of prompts and of decoding; a stage without any is left out."""
+    found = {said: [row for row in compared.rows if row.method.stage == stage] for stage, said in STAGES.items()}
+    return {said: rows for said, rows in found.items() if rows}
+
+
+def cells(compared: Compared, row: Row) -> list[str]:
+    """One for each of `HEADINGS`; the worst layer and head are named behind a colon."""
     by_layer = row.own.recall.mean(1)
-    layer, head = int(by_layer.argmin()), int(row.own.recall.argmin())
-    worst = divmod(head, compared.heads)
+    layer, (at, head) = int(by_layer.argmin()), divmod(int(row.own.recall.argmin()), compared.heads)
     return [
-        row.name,
-        STAGES[row.method.stage],
         _mean(row.own.density),
         _mean(row.own.recall),
         _mean(row.twin.recall),
-        f"{float(by_layer[layer]):.3f} ({compared.layers[layer]})",
-        f"{float(row.own.recall.flatten()[head]):.3f} ({compared.layers[worst[0]]}.{worst[1]})",
+        f"{compared.layers[layer]}: {_mean(by_layer[layer])}",
+        f"{compared.layers[at]}.{head}: {_mean(row.own.recall[at, head])}",
         _mean(row.own.error),
         _mean(row.twin.error),
     ]

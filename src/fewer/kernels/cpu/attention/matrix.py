@@ -129,16 +129,13 @@ _WORDS = ir.VectorType(_SHORT, 2 * WIDTH)
 _UPPER_HALVES = [lane for i in range(WIDTH) for lane in (2 * i + 1, 2 * (i + WIDTH) + 1)]
 
 
-def _shuffled(builder: Any, a: Any, b: Any, lanes: list[int]) -> Any:
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT, len(lanes)), lanes))
-
-
 @intrinsic
 def put_pairs(_context, address, first, second):
     """Sixteen pairs of bfloat16 to an address: the upper half of lane i of `first`, then that of `second`."""
 
     def generate(context, builder, _s, arguments):
-        words = _shuffled(builder, *(builder.bitcast(x, _WORDS) for x in arguments[1:]), _UPPER_HALVES)
+        first, second = (builder.bitcast(x, _WORDS) for x in arguments[1:])
+        words = builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_INT, len(_UPPER_HALVES)), _UPPER_HALVES))
         builder.store(words, builder.inttoptr(arguments[0], _WORDS.as_pointer()), align=2)
         return context.get_dummy_value()
 

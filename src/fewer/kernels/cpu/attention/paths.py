@@ -5,7 +5,10 @@ Here these names are bound to those of a path, and the whole is compiled. Functi
 cannot keep in its cache what holds their addresses.
 """
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -31,7 +34,15 @@ def compiled(path: str, *functions: Callable) -> Any:
     for function in functions:
         names[function.__name__] = njit(_bound(function, path, names))
     names["work"] = names[functions[-1].__name__]
-    return cfunc(KERNEL, cache=True)(_bound(_attention, f"{functions[-1].__name__}_{path}", names))
+    return cfunc(KERNEL, cache=True)(_bound(_attention, f"{functions[-1].__name__}_{path}_{_digest()}", names))
+
+
+@cache
+def _digest() -> str:
+    """Of the sources: numba would run what it kept of older ones."""
+    here = Path(__file__).parent
+    sources = [*sorted(here.glob("*.py")), *(here.parent / f"{name}.py" for name in ("lanes", "short_lanes", "team"))]
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
 
 
 def _attention(job):
@@ -40,8 +51,8 @@ def _attention(job):
 
 def _bound(function: Callable, mark: str, names: dict[str, Any]) -> Any:
     """The function with some of its global names bound anew, under a name of its own in numba's cache."""
-    code: Any = function.__code__  # type: ignore[attr-defined]
-    made = FunctionType(code, {**function.__globals__, **names}, function.__name__)  # type: ignore[attr-defined]
+    code: Any = function.__code__
+    made = FunctionType(code, {**function.__globals__, **names}, function.__name__)
     made.__qualname__ = f"{function.__name__}_{mark}"
     made.__module__ = function.__module__
     return made

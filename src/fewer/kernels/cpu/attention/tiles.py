@@ -203,7 +203,7 @@ def _doubled(_context, x, exponent):
 
 @njit
 def power(x):
-    """2 to the x, for x up to 127. What is below -64 counts as -64: as weights, such numbers vanish beside the largest, which is 1,
+    """2 to the x, for x up to 127. What is below -64 counts as -64: as a weight, that vanishes beside the largest, which is 1,
     and smaller ones would make denormal products, which are slow. NaN stays NaN.
     """
     x = larger(fill(np.float32(-64)), x)
