@@ -46,8 +46,8 @@ def compare(
 ) -> None:
     """Measure what each method keeps of dense attention, by layer and head, beside its random twin at the same counts.
 
-    density: cells kept, of those that dense attention has. recall: dense attention's weight on kept keys. error: change of the
-    outputs, relative to their norm. The numbers before the colons say which layer and head is the worst.
+    kept: cells, of those that dense attention has. recall: dense attention's weight on kept keys. error: change of the outputs,
+    relative to their norm. The numbers before the colons say which layer and head is the worst.
     """
     use_data(data)
     from fewer.attention.comparing import arms

@@ -44,8 +44,8 @@ def compare(
         mapped: layers, spread over the model, of which maps of two heads are drawn: where methods keep least, and most.
 
     Raises:
-        AttentionError: a model that cannot be switched or has no layer with attention to all keys, too few or too many tokens,
-            or a method of denoising.
+        AttentionError: a model that cannot be switched or has no layer with causal attention to all keys, too few or too many
+            tokens, or a method of denoising.
     """
     _check(model, tokens, methods, steps)
     configure(model, "dense")
@@ -85,6 +85,8 @@ class _Watcher:
         self.maps: list[Map] = []
 
     def __call__(self, inputs: Inputs, out: Tensor) -> None:
+        if not inputs.causal:
+            raise AttentionError(f"attention of layer {inputs.layer} is not causal: give a language model that decodes.")
         if self._progress is not None:
             self._progress(f"layer {inputs.layer + 1} of {self._count}")
         self.layers.append(inputs.layer)

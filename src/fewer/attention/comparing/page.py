@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewer.attention.comparing.kept import Compared, Row
+from fewer.attention.comparing.kept import Compared, Kept
 from fewer.attention.comparing.maps import Map
-from fewer.attention.comparing.table import HEADINGS, STAGES, by_stage, cells
+from fewer.attention.comparing.table import HEADINGS, by_stage, cells
+from fewer.attention.decode_baselines import OracleKeys
 from fewer.attention.method import Stage
 from fewer.compare.html.markup import Markup, definitions, script_json, tag, text
 from fewer.compare.wording import percent
@@ -49,21 +50,23 @@ def write(path: str | Path, compared: Compared, model: str, source: str) -> Path
 
 
 def outcome(compared: Compared) -> str:
-    """Which method lies farthest above its random twin, in prompts and in decoding."""
+    """Which method stands farthest from chance, in prompts and in decoding: it loses least of what its random twin loses."""
     said = []
-    for stage in STAGES:
-        rows = [row for row in compared.rows if row.method.stage == stage and row.own.density.mean() < 1]
-        if rows:
-            best = max(rows, key=lambda row: float(row.own.recall.mean() - row.twin.recall.mean()))
-            said.append(f"In {STAGES[stage]}, {_sentence(best)}")
+    for stage, rows in by_stage(compared).items():
+        lost = {row.name: (_lost(row.own), _lost(row.twin)) for row in rows if not isinstance(row.method, OracleKeys)}
+        lost = {name: (own, twin) for name, (own, twin) in lost.items() if twin > 0}
+        if lost:
+            name, (own, twin) = min(lost.items(), key=lambda one: one[1][0] / one[1][1])
+            cells = next(percent(float(row.own.density.mean())) for row in rows if row.name == name)
+            said.append(
+                f"In {stage}, {name} stands farthest from chance: in {cells} of the cells it loses {percent(own)} of the "
+                f"weight, where its random twin loses {percent(twin)}."
+            )
     return " ".join(said) or "No method leaves anything out here: the text is too short for their settings."
 
 
-def _sentence(row: Row) -> str:
-    own, twin, cells = (percent(float(v.mean())) for v in (row.own.recall, row.twin.recall, row.own.density))
-    return (
-        f"{row.name} lies farthest above chance: {own} of the weight in {cells} of the cells, where its random twin has {twin}."
-    )
+def _lost(kept: Kept) -> float:
+    return max(0.0, 1 - float(kept.recall.mean()))
 
 
 def _facts(compared: Compared, model: str, source: str) -> dict[str, Any]:

@@ -6,12 +6,21 @@ from torch import Tensor
 from fewer.attention.comparing.kept import Compared, Row
 
 STAGES = {"prefill": "prompts", "decode": "decoding"}
-HEADINGS = ("density", "recall", "random", "worst layer", "worst head", "error", "random")
+HEADINGS = ("kept", "twin", "recall", "twin", "worst layer", "worst head", "error", "twin")
 
 
 def table(compared: Compared) -> Table:
     """A line for each method: what it keeps, the weight this holds, where it holds least, and its random twin beside it."""
-    found = Table(box=None, pad_edge=False, header_style="bold")
+    note = "twin: the random twin, which chooses as many keys, columns, diagonals or blocks"
+    found = Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+        caption=note,
+        caption_style="dim",
+        caption_justify="left",
+    )
     found.add_column("method", no_wrap=True, style="cyan")
     for heading in HEADINGS:
         found.add_column(heading, justify="right")
@@ -20,7 +29,7 @@ def table(compared: Compared) -> Table:
             found.add_row()
         found.add_row(f"[bold not cyan]in {stage}")
         for row in rows:
-            found.add_row(f"  {row.name}", *cells(compared, row))
+            found.add_row(f" {row.name}", *cells(compared, row))
     return found
 
 
@@ -36,6 +45,7 @@ def cells(compared: Compared, row: Row) -> list[str]:
     layer, (at, head) = int(by_layer.argmin()), divmod(int(row.own.recall.argmin()), compared.heads)
     return [
         _mean(row.own.density),
+        _mean(row.twin.density),
         _mean(row.own.recall),
         _mean(row.twin.recall),
         f"{compared.layers[layer]}: {_mean(by_layer[layer])}",
