@@ -266,16 +266,14 @@ def test_what_cannot_be_compared_is_refused(model):
         with pytest.raises(AttentionError, match=why):
             arms(names, share)
     local = {"local": LocalAttention(20, 2)}
-    bert = BertModel(
-        BertConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
-    )
+    config = BertConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
     for network, tokens, methods, why in (
         (model, TOKENS, arms(["local", "sparsed"]), "sparsed: attention of denoising"),
         (model, some_tokens(2, 40), local, "shape"),
         (model, TOKENS[:, :3], local, "1 to n - 1 steps"),
         (model, some_tokens(1, 257), local, "256 positions"),
         (torch.nn.Linear(2, 2), TOKENS, local, "cannot be switched"),
-        (bert, TOKENS, local, "not causal"),
+        (BertModel(config).eval(), TOKENS, local, "not causal"),
     ):
         with pytest.raises(AttentionError, match=why):
             compare(network, tokens, methods, STEPS)

@@ -11,7 +11,7 @@ HEADINGS = ("kept", "twin", "recall", "twin", "worst layer", "worst head", "erro
 
 def table(compared: Compared) -> Table:
     """A line for each method: what it keeps, the weight this holds, where it holds least, and its random twin beside it."""
-    note = "twin: the random twin, which chooses as many keys, columns, diagonals or blocks"
+    note = "twin: the random twin, with as many keys, columns, diagonals or blocks"
     found = Table(
         box=None,
         pad_edge=False,
