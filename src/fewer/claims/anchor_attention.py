@@ -78,9 +78,8 @@ claim = Claim(
         "smoke": Setting(
             lambda: EchoColumns(recipe=EchoRecipe(steps=30, batch=2, plain=0.0, length=160), sequences=2, text="python-topics"),
             (0.5,),
-            1,
         ),
-        "small": Setting(lambda: EchoColumns(recipe=EchoRecipe(steps=800, batch=8, plain=0.0)), DENSITIES, 3),
+        "small": Setting(lambda: EchoColumns(recipe=EchoRecipe(steps=800, batch=8, plain=0.0)), DENSITIES),
         # the paper's model and settings; on running text, since RULER and LongBench are not at hand
         "paper": Setting(
             lambda: TextColumns(
@@ -90,7 +89,6 @@ claim = Claim(
                 anchor=Anchor(theta=12.0, block=128, step=16, anchor="max"),
             ),
             (0.2, 0.1),
-            3,
         ),
     },
     rule=rule,

@@ -132,7 +132,7 @@ claim = Claim(
     paper="3.0% of the units of T5-Base are not zero, 6.3% of ViT-B/16's (arXiv 2210.06313, abstract)",
     arms=ARMS,
     settings={
-        "smoke": Setting(lambda: LazyNeurons(epochs=3, steps=2, counted=16), budgets=(0.125,), seeds=1, arms=QUICK),
+        "smoke": Setting(lambda: LazyNeurons(epochs=3, steps=2, counted=16), budgets=(0.125,), arms=QUICK),
         "small": Setting(LazyNeurons, budgets=(0.125,)),
         "paper": Setting(vit_b16, budgets=(128 / 3072,), arms=AS_PUBLISHED),
     },

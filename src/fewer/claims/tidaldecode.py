@@ -124,7 +124,7 @@ claim = Claim(
     "full attention at 100k (arXiv 2410.05076 and its repository)",
     arms=arms(),
     settings={
-        "smoke": Setting(smoke, budgets=(16 / HALF,), seeds=2, arms=arms(layers=4)),
+        "smoke": Setting(smoke, budgets=(16 / HALF,), arms=arms(layers=4)),
         "small": Setting(EchoDecode, budgets=tuple(k / HALF for k in KEYS)),
         "paper": Setting(TextDecode, budgets=(1024 / 7168, 512 / 7168, 256 / 7168), arms=on_text()),
     },
