@@ -2,10 +2,11 @@ import math
 
 import pytest
 
-from fewer.claims.anchor_attention import claim as CLAIM
+from fewer.claims import load
 from fewer.claims.claim import reproduce
 from fewer.compare.result import ArmFacts, Results, Row
 
+CLAIM = load("anchor-attention")
 SETTING = CLAIM.setting("small")
 
 
