@@ -53,7 +53,7 @@
   function panels(id, found, columns, high, words) {
     const rows = Math.ceil(found.length / columns);
     const element = at(id);
-    const [left, top, gap, label] = [48, 4, 10, 22];
+    const [left, top, gap, label] = [64, 4, 10, 22];
     const wide = (element.clientWidth - left - gap * columns) / columns;
     const height = rows * (high + label + gap) + 40;
     const [across, down] = [element.clientWidth - left, height - 40];
@@ -79,6 +79,8 @@
   function drawLayers() {
     const [stage, measure] = [at("stage").value, at("measure").value];
     const methods = of(stage);
+    at("chart-layers").closest("section").hidden = !methods.length;
+    if (!methods.length) return;
     const line = (m, i, kind) => ({
       type: "scatter", mode: "lines+markers", name: plain(kind === "own" ? m.name : `random:${m.name}`), x: data.layers, y: m[measure][kind].map(mean),
       line: { color: paint(i), width: kind === "own" ? 2 : 1, dash: kind === "own" ? "solid" : "dot" }, marker: { size: kind === "own" ? 6 : 4 },
@@ -92,8 +94,11 @@
       title: kind === "own" ? m.name : "its twin", z: m[measure][kind], y0: data.layers[0], dy: data.layers.length > 1 ? data.layers[1] - data.layers[0] : 1,
       x: "head", y: "layer", across: whole(data.heads, 5), down: whole(data.layers.length, 8), low: 0, high: 1, hover: `layer %{y}, head %{x}: %{z:.3f}<extra>${plain(m.name)}</extra>`,
     });
-    const both = [...methods.map((m) => panel(m, "own")), ...methods.map((m) => panel(m, "random"))];
-    panels("chart-heads", both, methods.length, 170, `${measure === "recall" ? "Recall" : "Output error"} of every head, from 0 (grey) to 1 (blue); above the method, below its random twin.`);
+    const measured = measure === "recall" ? "Recall" : "Output error";
+    const narrow = at("chart-heads").clientWidth < 110 * methods.length;
+    const [own, random] = ["own", "random"].map((kind) => methods.map((m) => panel(m, kind)));
+    panels("chart-heads", narrow ? own.flatMap((one, i) => [one, random[i]]) : [...own, ...random], narrow ? 2 : methods.length, 170,
+      `${measured} of every head, from 0 (grey) to 1 (blue); ${narrow ? "beside" : "below"} each method its random twin.`);
   }
 
   function drawMaps() {
