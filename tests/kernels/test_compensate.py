@@ -100,7 +100,9 @@ def test_the_forced_path_is_the_one_that_runs(monkeypatch):
 
 def test_an_unknown_path_lists_the_allowed(monkeypatch):
     monkeypatch.setenv("FEWER_KERNELS", "cuda")
-    with pytest.raises(FewerError, match='FEWER_KERNELS is "cuda"; allowed: reference, portable, avx512, amx, triton, or unset'):
+    with pytest.raises(
+        FewerError, match='FEWER_KERNELS is "cuda"; allowed: reference, portable, avx512, amx, triton, or unset'
+    ):
         cpu_path()
 
 
