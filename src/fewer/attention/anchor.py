@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fewer.attention.executors import attend
 from fewer.attention.inputs import Inputs
-from fewer.attention.keys import KeySet, Stripes
+from fewer.attention.keys import KeySet, Stripes, stripe_cells
 from fewer.attention.memory import Memory
 from fewer.attention.method import SparseAttention, Stage
 from fewer.core import register
@@ -81,10 +81,8 @@ class Anchor(SparseAttention):
         thetas, sums = self._by_head(inputs), self.anchor == "sum"
         out, kept = anchor(inputs.q, inputs.k, inputs.v, inputs.scale, thetas, self.block, self.step, sums)
         if DENSITIES in memory:
-            nothing = torch.zeros(*kept.shape, inputs.keys, dtype=torch.bool)
-            near = Stripes(nothing, self.group, self.block, self.block).kept(inputs)
-            rows = (inputs.queries - torch.arange(kept.shape[2]) * self.group).clamp_max(self.group)
-            memory[DENSITIES][inputs.layer] = float(((kept * rows).sum(2) + near).double().mean()) / inputs.cells
+            cells = stripe_cells(kept, inputs, self.group, self.block, self.block)
+            memory[DENSITIES][inputs.layer] = float(cells.double().mean()) / inputs.cells
         return out
 
     def measured(self, inputs: Inputs, memory: Memory) -> Float[Tensor, "batch heads groups keys"]:
@@ -97,8 +95,8 @@ class Anchor(SparseAttention):
             if far <= self.block:
                 continue
             stop = min(start + self.group, inputs.queries)
-            pooled = _block_means(inputs.q[:, :, start:stop].transpose(2, 3), self.block).transpose(2, 3)
-            anchors = _block_means(self._anchors(inputs, start, stop), self.block)
+            pooled = block_means(inputs.q[:, :, start:stop], self.block)
+            anchors = block_means(self._anchors(inputs, start, stop), self.block)
             above = inputs.products(pooled)[..., self.block : far] - anchors[..., None]
             found[:, :, number, self.block : far] = above.amax(2)
         return found
@@ -122,6 +120,6 @@ class Anchor(SparseAttention):
         return Stripes(chosen, self.group, init=self.block, local=self.block)
 
 
-def _block_means(values: Float[Tensor, "... rows"], block: int) -> Float[Tensor, "... blocks"]:
-    """Means of blocks of the last axis; the last block may be shorter."""
-    return torch.stack([part.mean(-1) for part in values.split(block, -1)], -1)
+def block_means(values: Float[Tensor, "batch heads rows *dim"], block: int) -> Float[Tensor, "batch heads blocks *dim"]:
+    """Means of blocks of rows; the last block may be shorter."""
+    return torch.stack([part.mean(2) for part in values.split(block, 2)], 2)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fewer.attention.anchor import Anchor
+from fewer.attention.anchor import Anchor, block_means
 from fewer.attention.inputs import Inputs
 from fewer.attention.keys import KeySet
 from fewer.attention.memory import Memory
@@ -34,14 +34,19 @@ class Columns(SparseAttention):
     def key_set(self, chosen: Tensor, inputs: Inputs) -> KeySet:
         return self.of.key_set(chosen, inputs)
 
-    def _far(self, inputs: Inputs, group: int) -> tuple[int, int, int]:
-        """First query of a group, one past its last, and the first column that is near."""
-        start = group * self.of.group
-        return start, min(start + self.of.group, inputs.queries), start - self.of.block
+    def measured(self, inputs: Inputs, memory: Memory) -> Float[Tensor, "batch heads groups keys"]:
+        groups = range(0, inputs.queries, self.of.group)
+        found = torch.full((inputs.batch, inputs.heads, len(groups), inputs.keys), -torch.inf, device=inputs.q.device)
+        for number, start in enumerate(groups):
+            far = start - self.of.block  # columns before this one are far
+            if far > self.of.block:
+                scores = self.of_group(inputs, start, min(start + self.of.group, inputs.queries))
+                found[:, :, number, self.of.block : far] = scores[..., self.of.block : far]
+        return found
 
-    def _by_group(self, inputs: Inputs) -> Float[Tensor, "batch heads groups keys"]:
-        groups = -(-inputs.queries // self.of.group)
-        return torch.full((inputs.batch, inputs.heads, groups, inputs.keys), -torch.inf, device=inputs.q.device)
+    def of_group(self, inputs: Inputs, start: int, stop: int) -> Float[Tensor, "batch heads keys"]:
+        """Scores of all columns for the group of the queries from `start` up to `stop`."""
+        raise NotImplementedError
 
 
 @register
@@ -51,14 +56,8 @@ class OracleColumns(Columns):
 
     slug: ClassVar[str] = "oracle-columns"
 
-    def measured(self, inputs: Inputs, memory: Memory) -> Tensor:
-        found = self._by_group(inputs)
-        for group in range(found.shape[2]):
-            start, stop, near = self._far(inputs, group)
-            if near > self.of.block:
-                mass = inputs.logits(start, stop).softmax(-1).sum(2)
-                found[:, :, group, self.of.block : near] = mass[..., self.of.block : near]
-        return found
+    def of_group(self, inputs: Inputs, start: int, stop: int) -> Tensor:
+        return inputs.logits(start, stop).softmax(-1).sum(2)
 
 
 @register
@@ -68,17 +67,11 @@ class BlockColumns(Columns):
 
     slug: ClassVar[str] = "block-columns"
 
-    def measured(self, inputs: Inputs, memory: Memory) -> Tensor:
-        found, size = self._by_group(inputs), self.of.block
-        blocks = torch.arange(inputs.keys, device=inputs.k.device) // size
-        means = torch.stack([part.mean(2) for part in inputs.k.split(size, 2)], 2).repeat_interleave(inputs.share, 1)
-        for group in range(found.shape[2]):
-            start, stop, near = self._far(inputs, group)
-            if near > size:
-                pooled = torch.stack([part.mean(2) for part in inputs.q[:, :, start:stop].split(size, 2)], 2)
-                scores = (pooled @ means.transpose(2, 3)).amax(2)[:, :, blocks]
-                found[:, :, group, size:near] = scores[..., size:near]
-        return found
+    def of_group(self, inputs: Inputs, start: int, stop: int) -> Tensor:
+        size = self.of.block
+        means = block_means(inputs.k, size).repeat_interleave(inputs.share, 1)
+        scores = (block_means(inputs.q[:, :, start:stop], size) @ means.transpose(2, 3)).amax(2)
+        return scores[..., torch.arange(inputs.keys, device=inputs.k.device) // size]
 
 
 @register
@@ -91,15 +84,8 @@ class PlainColumns(Columns):
 
     slug: ClassVar[str] = "plain-columns"
 
-    def measured(self, inputs: Inputs, memory: Memory) -> Tensor:
-        found = self._by_group(inputs)
-        for group in range(found.shape[2]):
-            start, stop, near = self._far(inputs, group)
-            if near > self.of.block:
-                parts = inputs.q[:, :, start:stop].split(self.of.block, 2)
-                logits = inputs.products(torch.stack([part.mean(2) for part in parts], 2)).amax(2)
-                found[:, :, group, self.of.block : near] = logits[..., self.of.block : near]
-        return found
+    def of_group(self, inputs: Inputs, start: int, stop: int) -> Tensor:
+        return inputs.products(block_means(inputs.q[:, :, start:stop], self.of.block)).amax(2)
 
     def counts(self, measured: Tensor, inputs: Inputs) -> Int[Tensor, "batch heads groups"]:
         total = int(super().counts(measured, inputs).sum())

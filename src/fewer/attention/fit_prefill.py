@@ -106,10 +106,14 @@ def fit_anchor(
     limit = dense + math.log1p(loss_budget)
     low, high = -6.0, 8.0  # logarithms of the price: the first buys sparsity, the last buys exactness
     best: tuple[dict[int, tuple[float, ...]], float, float] | None = None
+    tried: dict[tuple, tuple[float, float]] = {}  # near prices make the same choice
     for turn in range(ROUNDS):
         price = (low + high) / 2
         chosen = _choice(candidates, 10**price, thetas)
-        loss, density = _loss(_set(model, base, chosen), tokens)
+        known = tuple(chosen.values())
+        if known not in tried:
+            tried[known] = _loss(_set(model, base, chosen), tokens)
+        loss, density = tried[known]
         say(f"price {turn + 1} of {ROUNDS}: density {density:.3f}, perplexity {math.expm1(loss - dense):+.2%}")
         if loss <= limit:
             high = price

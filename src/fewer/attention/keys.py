@@ -70,15 +70,11 @@ class Stripes(KeySet):
     def kept(self, inputs: Inputs) -> Int[Tensor, "batch heads"]:
         if not inputs.causal:
             return super().kept(inputs)
-        position = torch.arange(inputs.queries, device=self.columns.device) + inputs.before
         starts = torch.arange(self.columns.shape[2], device=self.columns.device) * self.group
         near = (starts + inputs.before - self.local).clamp_min(0)
         at = torch.arange(inputs.keys, device=self.columns.device)
         far = self.columns & (at >= self.init) & (at < near[:, None])
-        rows = (inputs.queries - starts).clamp_max(self.group)
-        first = near.repeat_interleave(rows)
-        always = (position + 1 - first + first.clamp_max(self.init)).sum()
-        return (far.sum(-1) * rows).sum(-1) + always
+        return stripe_cells(far.sum(-1), inputs, self.group, self.init, self.local)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +136,17 @@ class Cells(KeySet):
 
     def rows(self, inputs: Inputs, start: int, stop: int) -> Tensor:
         return self.cells[:, :, start:stop]
+
+
+def stripe_cells(
+    counts: Int[Tensor, "batch heads groups"], inputs: Inputs, group: int, init: int, local: int
+) -> Int[Tensor, "batch heads"]:
+    """Cells of causal `Stripes` with so many columns in each group beside those that are always kept."""
+    starts = torch.arange(counts.shape[2], device=counts.device) * group
+    rows = (inputs.queries - starts).clamp_max(group)
+    near = (starts + inputs.before - local).clamp_min(0).repeat_interleave(rows)
+    position = torch.arange(inputs.queries, device=counts.device) + inputs.before
+    return (counts * rows).sum(-1) + (position + 1 - near + near.clamp_max(init)).sum()
 
 
 def in_blocks(scores: Tensor, size: int, fill: float) -> Tensor:

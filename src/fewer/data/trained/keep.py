@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fewer.data.places import Places
 from fewer.data.quiet import quiet
 from fewer.errors import ModelError
+from fewer.files import write_whole
 
 log = logging.getLogger("fewer.data")
 
@@ -73,15 +74,10 @@ def _load(model: nn.Module, path: Path, name: str) -> bool:
 
 
 def _save(model: nn.Module, path: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    unfinished = path.with_name(f".{path.name}.tmp")  # the lock is ours
-    try:
-        save_file(weights, unfinished, {"sha256": _digest(weights)})
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, save(weights, {"sha256": _digest(weights)}))
 
 
 def _digest(weights: dict[str, Tensor]) -> str:
