@@ -26,7 +26,7 @@ class SparseLinear(nn.Linear):
         self.in_features, self.out_features = of.in_features, of.out_features
         self.weight, self.bias = of.weight, of.bias
         self.group, self.site, self.when = group, site, when
-        self._place = next(place for place, layer in enumerate(group.layers) if layer is of)
+        self.place = next(place for place, layer in enumerate(group.layers) if layer is of)
         self._in_site = next(place for place, layer in enumerate(site.layers) if layer is of)
         self._name = site.names[self._in_site]
         self._as_calibrated = _state(of.weight)
@@ -55,7 +55,7 @@ class SparseLinear(nn.Linear):
         gradient = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
         if many or gradient or not self.group.packed or self.site.tally is not None:
             return self.site.masked(x, self._in_site)
-        return self.group.product(x, self._place)
+        return self.group.product(x, self.place)
 
     def plain(self) -> nn.Linear:
         """An ordinary linear layer with the same parameters, stored as usual."""

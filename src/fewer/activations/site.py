@@ -116,21 +116,30 @@ class Group:
     def __init__(self, sites: Sequence[Site]):
         self.sites = tuple(sites)
         self.layers = [layer for site in self.sites for layer in site.layers]
-        self._product: ColumnProduct | None = None
+        self.kernel: ColumnProduct | None = None
         self._alike: list[list[Site]] = []
         self._heights: list[list[int]] = []
         self._last: tuple[Any, Sequence[Tensor]] = (_nothing, ())
 
     @property
+    def places(self) -> list[int]:
+        """Where each layer's outputs begin in the result of the kernel, which fills those of a part up to lanes."""
+        found, at = [], 0
+        for part, heights in zip(self.parts, self._heights, strict=True):
+            found += [at + before for before in accumulate(heights[:-1], initial=0)]
+            at += part.values.shape[1]
+        return found
+
+    @property
     def packed(self) -> bool:
         """Is there a kernel for it?"""
-        return self._product is not None
+        return self.kernel is not None
 
     @property
     def extra_bytes(self) -> int:
         """Memory beyond the weights themselves: padding, thresholds and low-rank copies."""
         weights = sum(layer.weight.nbytes for layer in self.layers)
-        if self._product is not None:
+        if self.kernel is not None:
             return sum(part.nbytes for part in self.parts) - weights
         small = [t for site in self.sites for t in (site.thresholds, *(site.low or ())) if t is not None]
         return sum(t.nbytes for t in small)
@@ -148,12 +157,12 @@ class Group:
             matrix = torch.cat([site.matrix() for site in alike]) if len(alike) > 1 else alike[0].matrix()
             parts.append(Columns(matrix, alike[0].thresholds, *(alike[0].low or ())))  # type: ignore[arg-type]
             self._alike.append(alike)
-        self._product = ColumnProduct(parts)
+        self.kernel = ColumnProduct(parts)
 
     @property
     def parts(self) -> tuple[Columns, ...]:
         """What was packed."""
-        return () if self._product is None else self._product.parts
+        return () if self.kernel is None else self.kernel.parts
 
     def bind(self) -> None:
         """Let layers use what was packed as their weights, so that there is one copy; packed arrays may not move any more."""
@@ -167,12 +176,12 @@ class Group:
 
     def product(self, x: Float[Tensor, "*batch in"], place: int) -> Float[Tensor, "*batch out"]:
         """What the layer at `place` makes of `x`, without its bias."""
-        assert self._product is not None
+        assert self.kernel is not None
         if len(self.layers) == 1:
-            return self._product.multiply(x)[0]
+            return self.kernel.multiply(x)[0]
         made_of, results = self._last
         if made_of() is not x:
-            parts = zip(self._product.multiply(x), self._heights, strict=True)
+            parts = zip(self.kernel.multiply(x), self._heights, strict=True)
             results = [y for part, heights in parts for y in part.split_with_sizes(heights, -1)]
             self._last = (weakref.ref(x), results)
         if place == len(results) - 1:

@@ -10,6 +10,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from fewer.errors import AttentionError
+from fewer.kernels.huge_pages import empty
 
 LEAST = 256
 """Tokens that a layer has room for at first, at least."""
@@ -56,18 +57,26 @@ class BufferLayer(DynamicLayer):
                     f"{tuple(key_states.shape[:2])} of {key_states.dtype}: reset() it before other prompts."
                 )
             self.lazy_initialization(key_states, value_states)
-        after = before + key_states.shape[2]
+        self.extend(key_states.shape[2])
+        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[:, :, before : before + key_states.shape[2]] = new
+        return self.keys, self.values  # type: ignore[return-value]
+
+    def extend(self, tokens: int) -> None:
+        """Count so many more tokens, which the caller writes to the end of `keys` and `values`; there must be some already.
+
+        Raises AttentionError for more than the model has positions.
+        """
+        after = self.get_seq_length() + tokens
         if self.limit is not None and after > self.limit:
             raise AttentionError(
                 f"{after} tokens in a cache of a model with {self.limit} positions: shorten the prompt, crop() the cache, or "
                 "say Cache(config, limit=None) if the model is known to reach further."
             )
+        assert self._buffers is not None
         if after > self._buffers[0].shape[2]:
             self._grow(after)
-        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
-            buffer[:, :, before:after] = new
         self._written(after)
-        return self.keys, self.values  # type: ignore[return-value]
 
     def reset(self) -> None:
         """Forget all tokens and keep the room."""
@@ -139,6 +148,15 @@ class Cache(AnyCache):
         super().__init__(layers=ours)
 
 
+def adopt(cache: AnyCache) -> None:
+    """Give layers that hold all tokens, as `DynamicCache` has them, buffers in place of their tensors."""
+    for number, layer in enumerate(cache.layers):
+        if type(layer) is DynamicLayer:
+            cache.layers[number] = made = BufferLayer(0, None)
+            if layer.is_initialized and layer.keys is not None and layer.values is not None:
+                made.update(layer.keys, layer.values)
+
+
 def _alike(buffers: tuple[Tensor, Tensor], states: tuple[Tensor, Tensor]) -> bool:
     return all(
         b.shape[:2] == s.shape[:2] and b.shape[3] == s.shape[3] and b.dtype == s.dtype and b.device == s.device
@@ -147,7 +165,15 @@ def _alike(buffers: tuple[Tensor, Tensor], states: tuple[Tensor, Tensor]) -> boo
 
 
 def _rooms(like: tuple[Tensor, Tensor], tokens: int) -> tuple[Tensor, Tensor]:
-    # normal tensors, so that what inference_mode() began can go on outside of it
-    with torch.inference_mode(False):
-        first, second = (torch.empty(x.shape[0], x.shape[1], tokens, x.shape[3], dtype=x.dtype, device=x.device) for x in like)
-    return first, second
+    """Room for keys and for values, in one block: what a token has in all KV heads lies side by side, as it is read."""
+    keys, values = like
+    width = keys.shape[3]
+    shape = (keys.shape[0], tokens, keys.shape[1], width + values.shape[3])
+    if keys.device.type == "cpu":
+        block = empty(shape, keys.dtype)
+    else:
+        # a normal tensor, so that what inference_mode() began can go on outside of it
+        with torch.inference_mode(False):
+            block = torch.empty(shape, dtype=keys.dtype, device=keys.device)
+    block = block.transpose(1, 2)
+    return block[..., :width], block[..., width:]

@@ -130,6 +130,12 @@ def add(_context, a, b):
 
 
 @intrinsic
+def divided(_context, a, b):
+    """a / b."""
+    return floats(floats, floats), lambda _c, builder, _s, arguments: builder.fdiv(*arguments)
+
+
+@intrinsic
 def total(_context, a):
     """Sum of the lanes, in a tree."""
 

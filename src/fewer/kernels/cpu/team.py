@@ -54,19 +54,25 @@ class Work:
 
     def __init__(self, kernel: Any, units: int, width: int, rows: int, half: bool, *operands: int):
         """`kernel`: a numba cfunc; `units`: pieces of work, such as rows; `half`: are the values bfloat16?"""
-        self._kernel, self._units, self._steps = kernel, units, (4 * width, 4 * rows)
+        self.kernel, self._units, self._steps = kernel, units, (4 * width, 4 * rows)
         self._rest = (int(half), *operands)
         self._jobs: dict[tuple[int, int], bytes] = {}  # by batch and threads: all but where inputs and results are
 
     def __call__(self, batch: int, x: int, y: int) -> None:
         """Multiply `batch` vectors that lie at address `x`; results go to address `y`."""
         threads = get_num_threads()
-        made = self._jobs.get((batch, threads)) or self._job(batch, threads)
-        job = _Job.from_buffer_copy(made)
-        job[_X], job[_Y] = x, y
-        _start(self._kernel, job, threads)
+        _start(self.kernel, self._described(batch, threads, x, y), threads)
 
-    def _job(self, batch: int, threads: int) -> bytes:
+    def job(self, batch: int, threads: int, x: int, y: int) -> bytes:
+        """What the kernel is called with."""
+        return bytes(self._described(batch, threads, x, y))
+
+    def _described(self, batch: int, threads: int, x: int, y: int) -> Any:
+        job = _Job.from_buffer_copy(self._jobs.get((batch, threads)) or self._made(batch, threads))
+        job[_X], job[_Y] = x, y
+        return job
+
+    def _made(self, batch: int, threads: int) -> bytes:
         x_step, y_step = self._steps
         least = max(1, self._units // _FEWEST)
         made = bytes(_Job(0, self._units, least, threads.bit_length(), batch, 0, x_step, 0, y_step, *self._rest))
@@ -83,23 +89,37 @@ def run(kernel: Any, units: int, *operands: int) -> None:
 
 
 def _start(kernel: Any, job: Any, threads: int) -> None:
-    if threads > 1 and (parallel := _parallel()) is not None:
-        parallel(kernel.address, job, threads, 0)
+    if threads > 1 and (together := parallel()) is not None:
+        together(kernel.address, job, threads, 0)
     else:
         kernel.ctypes(ctypes.addressof(job))
 
 
 @cache
-def _parallel() -> Any:
+def parallel() -> Any:
     """GOMP_parallel(function, argument, threads, flags) of the OpenMP runtime that torch runs on; None where there is none."""
+    if (runtime := _runtime()) is None:
+        return None
+    call = runtime.GOMP_parallel
+    call.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    call.restype = None
+    return call
+
+
+@cache
+def threads_inside() -> int:
+    """Address of the function that says, inside a parallel call, how many threads there are: a system may give fewer."""
+    return ctypes.cast(_runtime().omp_get_num_threads, ctypes.c_void_p).value or 0
+
+
+def _runtime() -> Any:
     beside = Path(torch.__file__).parent / "lib"
     for name in [*map(str, sorted(beside.glob("lib*omp*.so*"))), "libgomp.so.1", "libiomp5.so", "libomp.so"]:
         try:
             # NOLOAD: only a runtime that is there already is torch's.
-            call = ctypes.CDLL(name, mode=os.RTLD_NOLOAD | os.RTLD_NOW).GOMP_parallel
+            runtime = ctypes.CDLL(name, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+            if runtime.GOMP_parallel and runtime.omp_get_num_threads:
+                return runtime
         except (OSError, AttributeError):
             continue
-        call.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-        call.restype = None
-        return call
     return None

@@ -102,12 +102,12 @@ class ColumnProduct:
         if len(widths) != 1 or len(types) != 1:
             raise KernelError(f"parts must read the same inputs in one type; these read {widths} in {types}.")
         self._heights = [p.values.shape[1] for p in self.parts]
-        self._height = sum(self._heights)
+        self.height = sum(self._heights)
         self._exact = self._heights == [self.parts[0].shape[0]]
 
     def multiply(self, x: Float[Tensor, "*batch in"]) -> list[Float[Tensor, "*batch out"]]:
         """One result for each part, in the type of `x`; arithmetic is float32. Which path runs, `kernels.dispatch` says."""
-        work = self._work
+        work = self.work
         if work is None:
             return [part.reference(x.float()).to(x.dtype) for part in self.parts]
         inputs = x if x.dtype is torch.float32 else x.float()
@@ -116,7 +116,7 @@ class ColumnProduct:
             inputs = pad(inputs, (0, -width % LANES))
         elif not inputs.is_contiguous():
             inputs = inputs.contiguous()
-        out = torch.empty((*x.shape[:-1], self._height))
+        out = torch.empty((*x.shape[:-1], self.height))
         work(x.numel() // width, inputs.data_ptr(), out.data_ptr())
         if x.dtype is not torch.float32:
             out = out.to(x.dtype)
@@ -126,7 +126,7 @@ class ColumnProduct:
         return [y[..., : part.shape[0]] for y, part in zip(split, self.parts, strict=True)]
 
     @cached_property
-    def _work(self) -> Any:
+    def work(self) -> Any:
         """The kernel with its operands; None where the reference is the path."""
         path = cpu_path()
         if path == "reference":
@@ -147,7 +147,7 @@ class ColumnProduct:
         return Work(_kernel(path), 1, rows[0][0], at, half, len(rows), self._described.data_ptr(), most)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_work"}  # copies lie elsewhere
+        return {name: value for name, value in vars(self).items() if name != "work"}  # copies lie elsewhere
 
 
 @cache

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
 from fewer.errors import KernelError
+from fewer.kernels import huge_pages
 from fewer.kernels.dispatch import cpu_path
 
 _LINE = 64  # bytes of a cache line
@@ -75,7 +75,7 @@ class Packed:
 
         Made for a handful of vectors: arithmetic grows with the batch. Which path runs, `kernels.dispatch` says.
         """
-        work = self._work
+        work = self.work
         if work is None:
             return self.reference(x)
         inputs = x if x.dtype is torch.float32 else x.float()
@@ -84,13 +84,13 @@ class Packed:
             inputs = pad(inputs, (0, short))
         elif not inputs.is_contiguous():
             inputs = inputs.contiguous()
-        out = torch.empty((*x.shape[:-1], self._rows))
+        out = torch.empty((*x.shape[:-1], self.height))
         work(x.numel() // width, inputs.data_ptr(), out.data_ptr())
         out = self._ordered(out)
         return out if x.dtype is torch.float32 else out.to(x.dtype)
 
     @property
-    def _rows(self) -> int:
+    def height(self) -> int:
         """Rows of the result before `_ordered`."""
         return self.shape[0]
 
@@ -98,7 +98,7 @@ class Packed:
         return out
 
     @cached_property
-    def _work(self) -> Any:
+    def work(self) -> Any:
         """The kernel with its operands; None where the reference is the path."""
         path = cpu_path()
         if path == "reference":
@@ -107,7 +107,7 @@ class Packed:
 
         units, operands = self._operands()
         width = self.shape[1] + -self.shape[1] % self.multiple
-        return Work(_kernel(self.form, path), units, width, self._rows, self.values.dtype == torch.bfloat16, *operands)
+        return Work(_kernel(self.form, path), units, width, self.height, self.values.dtype == torch.bfloat16, *operands)
 
     def _operands(self) -> tuple[int, tuple[int, ...]]:
         """Units of work, and what the kernel wants besides: addresses and sizes."""
@@ -117,19 +117,19 @@ class Packed:
 def settle(forms: Sequence[Packed]) -> None:
     """Move their arrays into one block of memory, in order; those on another device than the CPU stay where they are.
 
-    numpy asks the system for large pages for such a block: a product of a megabyte then meets a page or two, not hundreds, and
-    takes an eighth less time (960 x 576 at 2:4).
+    Such a block lies in huge pages (`huge_pages`): a product of a megabyte then meets a page or two, not hundreds, and takes
+    an eighth less time (960 x 576 at 2:4).
     """
     forms = [form for form in forms if form.values.device.type == "cpu"]
     arrays = [(form, name, v) for form in forms for name, v in vars(form).items() if isinstance(v, Tensor)]
-    block = torch.from_numpy(np.empty(sum(_LINE * -(-v.nbytes // _LINE) for _, _, v in arrays) + _LINE, np.uint8))
+    block = huge_pages.empty((sum(_LINE * -(-v.nbytes // _LINE) for _, _, v in arrays) + _LINE,), torch.uint8)
     at = -block.data_ptr() % _LINE
     for form, name, array in arrays:
         moved = block[at : at + array.nbytes].view(array.dtype).view(array.shape)
         setattr(form, name, moved.copy_(array))
         at += _LINE * -(-array.nbytes // _LINE)
     for form in forms:
-        vars(form).pop("_work", None)  # it has the old addresses
+        vars(form).pop("work", None)  # it has the old addresses
 
 
 def padded(matrix: Tensor, rows: int, columns: int) -> Tensor:

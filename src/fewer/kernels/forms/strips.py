@@ -49,7 +49,7 @@ class Strips(Packed):
         return strips.transpose(1, 2).flatten(0, 1)[: self.shape[0]].contiguous()
 
     @property
-    def _rows(self) -> int:
+    def height(self) -> int:
         return (len(self.starts) - 1) * LANES
 
     def _ordered(self, out: Tensor) -> Tensor:
