@@ -43,7 +43,7 @@ def results(**recall):
 def test_columns_must_lead_and_come_near_the_oracle(recall, verdict):
     judged = CLAIM.rule(SETTING).judge(results(**recall))
     assert judged.verdict == verdict
-    assert "decides nothing:" in judged.text and "recall is not the loss" in judged.text
+    assert "beside the rule:" in judged.text and "its loss is near dense -> " in judged.text
 
 
 def test_smoke_runs_through(tmp_path):

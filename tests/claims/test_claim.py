@@ -129,6 +129,12 @@ def test_a_judgement_of_its_own_has_the_last_word_on_the_rules():
     assert (said["verdict"], said["why"]) == ("refuted", ["because"]) and given == [(15, "confirmed")]
 
 
+def test_findings_stand_beside_the_rule_and_the_judgement_and_move_neither():
+    plain = reproduce(claim_of(), "smoke").to_dict()
+    said = reproduce(claim_of(beside=lambda results: [f"{len(results.rows)} rows"]), "smoke").to_dict()
+    assert said["verdict"] == plain["verdict"] and said["why"] == [*plain["why"], "beside the rule:", "15 rows"]
+
+
 def test_twins_are_said_of_the_arms():
     arms = reproduce(claim_of(twins={"random": "wanda"}), "smoke").results.arms
     assert {name: facts.twin_of for name, facts in arms.items()} == {"dense": "", "random": "wanda", "wanda": ""}

@@ -7,7 +7,6 @@ from fewer.activations.lazy.task import LazyNeurons
 from fewer.claims import load
 from fewer.claims.claim import reproduce
 from fewer.compare.result import ArmFacts, Results, Row
-from fewer.compare.rules import Judgement
 from fewer.core import Density
 
 CLAIM = load("lazy-neuron")
@@ -52,12 +51,11 @@ def test_the_rule_confirms_refutes_and_stays_open(results, verdict):
     assert CLAIM.rule(SMALL).judge(results).verdict == verdict
 
 
-def test_the_last_word_prints_both_halves_and_the_counter_example_and_changes_no_verdict():
-    judged = CLAIM.judge(made_up(stopped=-0.05, ece=-0.05), Judgement("refuted", None, "rule"))
-    assert judged.verdict == "refuted"
-    assert "emergence alone -> confirmed" in judged.text
-    assert "top-k alone -> refuted" in judged.text
-    assert "density by layer, mlp-dense: 0.50/0.40 (test 0.50/0.40) at 0" in judged.text
+def test_both_halves_and_the_counter_example_are_said_beside_the_rule():
+    text = "\n".join(CLAIM.beside(made_up(stopped=-0.05, ece=-0.05)))
+    assert "emergence alone -> confirmed" in text
+    assert "top-k alone -> refuted" in text
+    assert "density by layer, mlp-dense: 0.50/0.40 (test 0.50/0.40) at 0" in text
 
 
 def test_smoke_runs_through(tmp_path):

@@ -51,10 +51,10 @@ def test_the_rule_confirms_refutes_and_stays_open(results: Results, verdict: str
     assert CLAIM.judge(results, judged).verdict == verdict
 
 
-def test_the_last_word_counts_parts_and_shows_all_places() -> None:
+def test_parts_are_counted_and_all_places_shown_beside_them() -> None:
     text = CLAIM.judge(made_up(), CLAIM.rule(SETTING).judge(made_up())).text
-    assert "25 of 25 parts confirmed" in text
-    assert "rocchio-before@0.5 at density 0.05: 0.360 / 0.360 / 0.360" in text
+    assert text.endswith("25 of 25 parts confirmed")
+    assert "rocchio-before@0.5 at density 0.05: 0.360 / 0.360 / 0.360" in CLAIM.beside(made_up())
 
 
 def test_smoke_runs_through(tmp_path, monkeypatch) -> None:

@@ -6,6 +6,7 @@ from fewer.activations.tasks.echo import EchoInputs
 from fewer.claims import load
 from fewer.claims.claim import reproduce
 from fewer.claims.r_sparse import ARMS, BUDGETS, MIXTURES, SMALL
+from fewer.compare.beside import beside
 from fewer.compare.result import ArmFacts, Results, Row
 
 CLAIM = load("r-sparse")
@@ -27,7 +28,7 @@ def results(**changed):
 
 def judged(**changed):
     found = results(**changed)
-    return CLAIM.judge(found, CLAIM.rule(CLAIM.setting("small")).judge(found))
+    return beside(CLAIM.rule(CLAIM.setting("small")).judge(found), CLAIM.beside(found))
 
 
 def test_it_is_confirmed_where_inputs_win_and_a_low_rank_share_helps_on_echo():

@@ -3,7 +3,6 @@ import pytest
 from fewer.claims import load
 from fewer.claims.claim import reproduce
 from fewer.compare.result import ArmFacts, Results, Row
-from fewer.compare.rules import Judgement
 from fewer.weights.tasks.digits_convergence import DigitsConvergence
 
 CLAIM = load("random-search")
@@ -41,11 +40,10 @@ def test_the_rule_confirms_refutes_and_stays_open(results, verdict):
     assert CLAIM.rule(SMALL).judge(results).verdict == verdict
 
 
-def test_the_last_word_adds_what_the_search_found_and_cost_and_changes_no_verdict():
-    judged = CLAIM.judge(made_up(0.0), Judgement("confirmed", None, "rule"))
-    assert judged.verdict == "confirmed"
-    assert judged.text.count("training runs in multiply-adds") == 5
-    assert "node sparsity 0.9 is weight sparsity 0.99" in judged.text
+def test_what_the_search_found_and_cost_is_said_beside_the_rule():
+    text = "\n".join(CLAIM.beside(made_up(0.0)))
+    assert text.count("training runs in multiply-adds") == 5
+    assert "node sparsity 0.9 is weight sparsity 0.99" in text
 
 
 def test_smoke_runs_through(tmp_path):

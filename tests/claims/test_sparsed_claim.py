@@ -47,11 +47,11 @@ def made_up(seeds=5, overlap=OVERLAP, **copied: float) -> Results:
 def test_the_rule_tells_made_up_results_apart(results, verdict, early):
     judged = rule(SETTING).judge(results)
     assert judged.verdict == verdict
-    assert judged.text.endswith(f"by itself, early steps must stay dense -> {early}")
+    assert f"\nbeside the rule:\nearly steps must stay dense -> {early}\n" in judged.text
 
 
-def test_the_rule_says_what_is_judged_by_itself():
-    assert "By itself, and refuted where it is not shown: early steps must stay dense" in str(rule(SETTING))
+def test_the_rule_says_what_stands_beside_it():
+    assert "Beside it: early steps must stay dense, that is" in str(rule(SETTING))
 
 
 def test_baselines_have_the_dense_steps_of_the_method_they_stand_beside():
@@ -62,5 +62,5 @@ def test_baselines_have_the_dense_steps_of_the_method_they_stand_beside():
 
 
 def test_what_every_arm_copies_and_keeps_is_said_beside_the_rule():
-    text = CLAIM.judge(made_up(), rule(SETTING).judge(made_up())).text
+    text = "\n".join(CLAIM.beside(made_up()))
     assert f"random at select {SELECT:g}: copies 0." in text and "sparsed - joint at select 0.1" in text

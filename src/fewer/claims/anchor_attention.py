@@ -1,15 +1,13 @@
 """AnchorAttention (Zhang et al. 2025, arXiv 2505.23520): columns near the anchor hold most of the attention mass."""
 
-from dataclasses import dataclass
-
 from fewer.attention.anchor import Anchor
 from fewer.attention.anchor_task import EchoColumns
 from fewer.attention.columns import BlockColumns, OracleColumns, PlainColumns
 from fewer.attention.dense import DenseAttention
 from fewer.attention.text_task import TextColumns
 from fewer.claims.claim import Claim, Setting
-from fewer.compare.result import Results
-from fewer.compare.rules import Above, Judgement, Rule, all_of, within
+from fewer.compare.beside import Alone, Beside
+from fewer.compare.rules import Above, Rule, all_of, within
 from fewer.core import Method
 from fewer.data.trained.echo_lm import EchoRecipe
 
@@ -34,36 +32,19 @@ ARMS: dict[str, Method] = {
 }
 
 
-@dataclass(frozen=True)
-class Aside(Rule):
-    """`rule` decides. Beside it stand things that are to be seen and decide nothing: what the method is known to lose."""
-
-    rule: Rule
-    asides: tuple[tuple[str, Rule], ...]
-
-    def judge(self, results: Results) -> Judgement:
-        decided = self.rule.judge(results)
-        lines = [decided.text, "decides nothing:"]
-        for says, rule in self.asides:
-            lines += [f"  {says}: {line}" for line in rule.judge(results).text.split("\n")]
-        return Judgement(decided.verdict, decided.effect, "\n".join(lines))
-
-    def __str__(self) -> str:
-        return str(self.rule)
-
-
 def rule(setting: Setting) -> Rule:
+    """Recall decides; beside it stands what the method is known to lose."""
     at, own = tuple(setting.budgets), "anchor-attention"
     recall, last, loss = ECHO if isinstance(setting.task(), EchoColumns) else RUNNING_TEXT
     decides = all_of(
         Above(recall, own, "block", at, -LEAD), Above(recall, own, "random", at, -LEAD), Above(recall, own, "oracle", at, GAP)
     )
-    return Aside(
+    return Beside(
         decides,
         (
-            ("where single keys are asked for", Above(last, own, "block", at)),
-            ("recall is not the loss", within(loss, own, "dense", 0.1, list(at))),
-            ("the difference to the anchor matters", Above(recall, own, "plain-threshold", at)),
+            Alone("it leads blocks where single keys are asked for, too", Above(last, own, "block", at)),
+            Alone("its loss is near dense", within(loss, own, "dense", 0.1, list(at))),
+            Alone("the difference to the anchor matters", Above(recall, own, "plain-threshold", at)),
         ),
     )
 

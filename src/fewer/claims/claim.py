@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from fewer.compare.beside import beside
 from fewer.compare.comparison import Comparison, Progress
 from fewer.compare.result import Results, finite
 from fewer.compare.rules import Judgement, Rule
@@ -50,6 +51,8 @@ class Claim:
     """Random arm -> the arm whose twin it is, where that is not `random`."""
     judge: Callable[[Results, Judgement], Judgement] | None = None
     """Given what the rule says, the last word, where a claim is about more than the numbers of its rows."""
+    beside: Callable[[Results], Sequence[str]] | None = None
+    """What else a reader should see, a line each; it decides nothing."""
     versus: Callable[[Results, str, str, float], Interval] | None = None
     """The effect of an arm against another at a budget, where it varies with something other than seeds."""
 
@@ -128,6 +131,8 @@ def reproduce(
     judgement = rule.judge(results)
     if claim.judge is not None:
         judgement = claim.judge(results, judgement)
+    if claim.beside is not None:
+        judgement = beside(judgement, claim.beside(results))
     at = claim.at(setting)
     effect = {
         f"vs_{against}": claim.versus(results, claim.method, arm, at)

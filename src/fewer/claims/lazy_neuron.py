@@ -7,7 +7,7 @@ from fewer.activations.lazy.networks import Network
 from fewer.activations.lazy.task import LazyNeurons
 from fewer.claims.claim import Claim, Setting
 from fewer.compare.result import Results
-from fewer.compare.rules import Above, Below, Judgement, Rule, all_of, at_least
+from fewer.compare.rules import Above, Below, Rule, all_of, at_least
 from fewer.core import Method
 
 FALL = 0.9
@@ -69,11 +69,11 @@ def rule(setting: Setting) -> Rule:
     return all_of(emergence(), robust(tuple(setting.budgets)))
 
 
-def judge(results: Results, judged: Judgement) -> Judgement:
-    """The rule decides; beside it: each half of the claim alone, the counter-example, the perceptron, and the baselines."""
+def findings(results: Results) -> list[str]:
+    """Each half of the claim alone, the counter-example, the perceptron, and the baselines."""
     budgets = tuple(results.budgets)
     halves = {"emergence": emergence(), "top-k": robust(budgets)}
-    lines = [judged.text, *(f"{name} alone -> {half.judge(results).verdict}" for name, half in halves.items())]
+    lines = [f"{name} alone -> {half.judge(results).verdict}" for name, half in halves.items()]
     if "mlp-topk" in results.arms:
         lines.append(
             f"top-k in the perceptron, which the rule does not ask for -> {robust(budgets, 'mlp-').judge(results).verdict}"
@@ -86,7 +86,7 @@ def judge(results: Results, judged: Judgement) -> Judgement:
         for budget in WHOLE if facts.kind == "dense" else budgets:
             if results.values(arm, budget, "accuracy_noisy"):
                 lines.append(f"{arm} at {budget:g}, true and wrong labels: {_tested(results, arm, budget)}")
-    return judged._replace(text="\n".join(lines))
+    return lines
 
 
 def _traced(results: Results, arm: str) -> str:
@@ -139,5 +139,5 @@ claim = Claim(
     rule=rule,
     method="topk",
     twins={"random": "topk", "mlp-random": "mlp-topk"},
-    judge=judge,
+    beside=findings,
 )

@@ -81,13 +81,18 @@ def rule(setting: Setting) -> Rule:
 
 
 def judge(results: Results, judged: Judgement) -> Judgement:
-    """The rule decides. Beside it: how much of it holds, the means of all places, the weights, and the paper's fixed weight."""
+    """Says how much of the rule holds."""
     held = sum(line.endswith("-> confirmed") for line in judged.text.split("\n"))
     parts = sum(" -> " in line for line in judged.text.split("\n"))
-    lines = [judged.text, f"{held} of {parts} parts confirmed"]
+    return judged._replace(text=f"{judged.text}\n{held} of {parts} parts confirmed")
+
+
+def findings(results: Results) -> list[str]:
+    """The means of all places, the weights, and the paper's fixed weight."""
+    lines = []
     collections = [m.removeprefix("map:") for m in results.rows[0].detail["items"] if m.startswith("map:")]
     for collection in collections:
-        lines.append(f"{collection}, {' / '.join(MEASURES)} (not part of the rule):")
+        lines.append(f"{collection}, {' / '.join(MEASURES)}:")
         for arm, budget in _shown(results):
             suffix = f":{collection}" if len(collections) > 1 else ""
             means = " / ".join(f"{results.summary(arm, budget, m + suffix).mean:.3f}" for m in MEASURES)
@@ -98,7 +103,7 @@ def judge(results: Results, judged: Judgement) -> Judgement:
             ]
             weight = f", weight {sum(weights) / len(weights):.2f}" if weights else ""
             lines.append(f"{arm} at density {budget:g}: {means}{weight}")
-    return Judgement(judged.verdict, judged.effect, "\n".join(lines))
+    return lines
 
 
 def _shown(results: Results) -> list[tuple[str, float]]:
@@ -160,5 +165,6 @@ claim = Claim(
     at=lambda setting: PUBLISHED["rocchio"],
     twins=TWINS,
     judge=judge,
+    beside=findings,
     versus=versus,
 )

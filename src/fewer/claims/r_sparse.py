@@ -5,7 +5,7 @@ from fewer.activations.tasks.echo import EchoInputs
 from fewer.activations.tasks.language import SparseInputsPerplexity
 from fewer.claims.claim import Claim, Setting
 from fewer.compare.result import Results
-from fewer.compare.rules import Judgement, Rule, all_of, at_least, lower
+from fewer.compare.rules import Rule, all_of, at_least, lower
 from fewer.core import Method
 from fewer.data.trained.echo_lm import EchoRecipe
 
@@ -59,9 +59,9 @@ def chosen_rule(setting: Setting) -> Rule:
     return {"smoke": over_chance, "paper": by_perplexity}.get(scale, rule)(setting)
 
 
-def judge(results: Results, judged: Judgement) -> Judgement:
-    """The rule decides; beside it stands every arm in both measures, and where a low-rank share helps or hurts."""
-    lines = [judged.text]
+def findings(results: Results) -> list[str]:
+    """Every arm in both measures, and where a low-rank share helps or hurts."""
+    lines = []
     measures = list(results.quality)
     for budget in results.budgets:
         shown = ", ".join(
@@ -73,7 +73,7 @@ def judge(results: Results, judged: Judgement) -> Judgement:
             told = ", ".join(f"{m} {e.mean:+.4f} [{e.low:.4f}, {e.high:.4f}]" for m, e in found)
             ranks = {row.detail["facts"]["highest_rank"] for row in results.of(arm, budget) if "facts" in row.detail}
             lines.append(f"{arm} - abs x * scale at {budget:g}: {told}; rank up to {max(ranks, default=0):g}")
-    return judged._replace(text="\n".join(lines))
+    return lines
 
 
 SMALL = EchoRecipe(layers=2, hidden=32, heads=2, intermediate=64, length=64, steps=200, batch=8)
@@ -99,5 +99,5 @@ claim = Claim(
     rule=chosen_rule,
     method="r-sparse",
     at=lambda setting: max(setting.budgets),
-    judge=judge,
+    beside=findings,
 )

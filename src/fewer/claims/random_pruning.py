@@ -5,7 +5,7 @@ from functools import partial
 
 from fewer.claims.claim import Claim, Setting
 from fewer.compare.result import Results
-from fewer.compare.rules import Judgement, Rule, all_of, within
+from fewer.compare.rules import Rule, all_of, within
 from fewer.compare.size_rules import AheadWhereApart, GapFalls, WithinNoise
 from fewer.core import Global, Method, Uniform
 from fewer.weights.networks import CifarResNet, Network, Perceptron
@@ -74,10 +74,10 @@ def sizes_of(chosen: Mapping[str, Method]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(method.width for method in chosen.values() if isinstance(method, AtWidth)))
 
 
-def judge(results: Results, ruled: Judgement) -> Judgement:
-    """Adds what the rule does not judge and a reader should know. The verdict stays the rule's."""
+def findings(results: Results) -> list[str]:
+    """Other masks against ERK's, a small dense network against all, and what torch's initial weights cost."""
     sizes = tuple(dict.fromkeys(facts.configuration["width"] for facts in results.arms.values()))
-    lines = [ruled.text]
+    lines = []
     for budget in results.budgets:
         for family, what in _BESIDE.items():
             gains = [
@@ -87,14 +87,14 @@ def judge(results: Results, ruled: Judgement) -> Judgement:
             said = ", ".join(
                 f"{gain.mean:+.3f} at {size} ({side})" for size, gain, side in zip(sizes, gains, sides, strict=True)
             )
-            lines.append(f"beside the rule, accuracy of {what} - erk: {said}")
+            lines.append(f"accuracy of {what} - erk: {said}")
         for name in results.arms:
             family, own, at = name.partition("+torch@")
             if own:
                 aware = name_of(family, int(at), sizes)
                 ours, theirs = (results.summary(arm, budget, "accuracy").mean for arm in (name, aware))
-                lines.append(f"beside the rule, {aware} {theirs:.3f}; with torch's initial weights {ours:.3f}")
-    return ruled._replace(text="\n".join(lines))
+                lines.append(f"{aware} {theirs:.3f}; with torch's initial weights {ours:.3f}")
+    return lines
 
 
 _BESIDE = {
@@ -131,5 +131,5 @@ claim = Claim(
     },
     rule=rule,
     method="erk",
-    judge=judge,
+    beside=findings,
 )

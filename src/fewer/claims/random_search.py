@@ -7,7 +7,7 @@ from statistics import fmean
 from fewer.claims.claim import Claim, Setting
 from fewer.compare.neutral import neutral
 from fewer.compare.result import Results, Row
-from fewer.compare.rules import Above, Judgement, Rule, all_of
+from fewer.compare.rules import Above, Rule, all_of
 from fewer.core import Method
 from fewer.weights.search.random_search import RandomSearch
 from fewer.weights.tasks.digits_convergence import RECIPE, DigitsConvergence
@@ -39,9 +39,9 @@ def rule(setting: Setting) -> Rule:
     )
 
 
-def judge(results: Results, judged: Judgement) -> Judgement:
-    """The rule decides; beside it stand what the search found and cost, and the loser."""
-    lines = [judged.text]
+def findings(results: Results) -> list[str]:
+    """What the search found and cost, and the loser."""
+    lines = []
     for budget in results.budgets:
         rows = {arm: results.of(arm, budget) for arm in ("control", "winner", "loser")}
         weights = fmean(_facts(rows["winner"], "nominal_density"))
@@ -54,7 +54,7 @@ def judge(results: Results, judged: Judgement) -> Judgement:
             f"{fmean(_facts(rows['winner'], 'search_share')):.2f} training runs in multiply-adds, "
             f"{fmean(_facts(rows['winner'], 'search_share_seconds')):.2f} in seconds"
         )
-    return judged._replace(text="\n".join(lines))
+    return lines
 
 
 def _facts(rows: Sequence[Row], name: str) -> list[float]:
@@ -88,5 +88,5 @@ claim = Claim(
     at=lambda setting: KEPT,
     random="control",
     twins={"control": "winner"},
-    judge=judge,
+    beside=findings,
 )

@@ -3,7 +3,7 @@
 from fewer.claims.claim import Claim, Setting
 from fewer.compare.band_rule import Band
 from fewer.compare.result import Results
-from fewer.compare.rules import Above, Below, Judgement, Rule, all_of
+from fewer.compare.rules import Above, Below, Rule, all_of
 from fewer.core import Method
 from fewer.retrieval.index.seismic_arms import Exhaustive, RandomOrder, RandomPostings, SeismicSearch, ShuffledBlocks
 from fewer.retrieval.index.seismic_task import SPLADE, SeismicTask
@@ -39,9 +39,9 @@ def rule(setting: Setting) -> Rule:
     )
 
 
-def judge(results: Results, judged: Judgement) -> Judgement:
-    """The rule decides; beside it stands what each arm needs, and what its vectors are like."""
-    lines = [judged.text]
+def findings(results: Results) -> list[str]:
+    """What each arm needs, and what its vectors are like."""
+    lines = []
     for arm in ("seismic", "random", "random-postings", "chunked", "fixed-summary", "raw", "raw-random"):
         for budget in results.budgets:
             rows = results.of(arm, budget)
@@ -59,7 +59,7 @@ def judge(results: Results, judged: Judgement) -> Judgement:
                 f"a document's mass and {mean('mass_of_half:queries'):.0%} of a query's ({mean('entries:documents'):.0f} and "
                 f"{mean('entries:queries'):.0f} entries)"
             )
-    return judged._replace(text="\n".join(lines))
+    return lines
 
 
 claim = Claim(
@@ -76,7 +76,7 @@ claim = Claim(
     },
     rule=rule,
     method="seismic",
-    judge=judge,
+    beside=findings,
 )
 
 

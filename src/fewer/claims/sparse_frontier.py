@@ -5,7 +5,7 @@ from fewer.attention.frontier.rules import BeatTwins, BestDiffers, BreaksAlone, 
 from fewer.attention.frontier.task import FrontierTask
 from fewer.claims.claim import Claim, Setting
 from fewer.compare.result import Results
-from fewer.compare.rules import Judgement, Rule, all_of
+from fewer.compare.rules import Rule, all_of
 from fewer.data.trained.echo_lm import EchoRecipe
 
 PHASES = {"prefill": ("vertical-slash", "block"), "decode": ("quest", "snapkv")}
@@ -38,15 +38,15 @@ def rule(setting: Setting) -> Rule:
     )
 
 
-def judge(results: Results, judged: Judgement) -> Judgement:
-    """The rule decides; beside it stands every arm with the density it reached."""
+def findings(results: Results) -> list[str]:
+    """Every arm with the density it reached."""
     tasks = [name.removeprefix("nll:") for name in results.quality if name.startswith("nll:")]
-    lines = [judged.text, f"nats a token of {' / '.join(tasks)} (density reached); units and phases differ between arms:"]
+    lines = [f"nats a token of {' / '.join(tasks)} (density reached); units and phases differ between arms:"]
     for arm, facts in results.arms.items():
         for budget in [1.0] if facts.kind == "dense" else results.budgets:
             means = " / ".join(f"{results.summary(arm, budget, f'nll:{task}').mean:.3f}" for task in tasks)
             lines.append(f"{arm}: {means} ({results.summary(arm, budget, 'density').mean:.2f})")
-    return judged._replace(text="\n".join(lines))
+    return lines
 
 
 claim = Claim(
@@ -82,5 +82,5 @@ claim = Claim(
     at=lambda setting: max(setting.budgets),
     random="random-pages",
     twins=TWINS,
-    judge=judge,
+    beside=findings,
 )

@@ -5,7 +5,7 @@ from statistics import median
 
 from fewer.claims.claim import Claim, Setting
 from fewer.compare.result import Results
-from fewer.compare.rules import Judgement, Rule, all_of, at_least, higher, lower, not_shown, within
+from fewer.compare.rules import Rule, all_of, at_least, higher, lower, not_shown, within
 from fewer.core import Method
 from fewer.weights.iso_flop.sites import End
 from fewer.weights.iso_flop.sparse_ift import DenseWide, SparseIFT
@@ -91,9 +91,9 @@ def _often(setting: Setting, arm: str, dense: str, by_accuracy: bool) -> Rule:
     return at_least(min(2, len(setting.budgets)), *each)
 
 
-def judge(results: Results, judged: Judgement) -> Judgement:
+def findings(results: Results) -> list[str]:
     """What the rule does not ask: means without their intervals, the saturated width, the other kinds, and time as measured."""
-    lines = ["by means alone, without intervals (not part of the rule):"]
+    lines = ["by means alone, without intervals:"]
     lines += [
         f"{arm}{width} has a lower mean cross-entropy than dense{width} at {_lower(results, arm, width)} of "
         f"{len(results.budgets)} densities"
@@ -102,17 +102,17 @@ def judge(results: Results, judged: Judgement) -> Judgement:
         if f"{arm}{width}" in results.arms
     ]
     if f"dense{SATURATED}" in results.arms:
-        lines.append("saturated at width 32, where the dense network has capacity enough (not part of the rule):")
+        lines.append("saturated at width 32, where the dense network has capacity enough:")
         lines += [_line(results, arm, b) for b, arm in _each(results, ("dense@32", "sparse-ift@32"))]
     if any(kind in results.arms for kind in KINDS):
-        lines.append("the other kinds, with RigL and with a mask that never moves (not part of the rule):")
+        lines.append("the other kinds, with RigL and with a mask that never moves:")
         names = [arm for arm in results.arms if arm.split("@")[0].split(":")[-1] in KINDS]
         lines += [_line(results, arm, b) for b, arm in _each(results, names)]
     lines.append("seconds of training and testing as measured, median over seeds; masked weights are multiplied all the same:")
     lines += [
         f"{arm} at density {b:g}: {_seconds(results, arm, b):.2f} s" for b, arm in _each(results, ("dense", "sparse-ift"))
     ]
-    return Judgement(judged.verdict, judged.effect, "\n".join([judged.text, *lines]))
+    return lines
 
 
 def _each(results: Results, names: tuple[str, ...] | list[str]) -> list[tuple[float, str]]:
@@ -161,5 +161,5 @@ claim = Claim(
     method="sparse-ift",
     at=lambda setting: 0.25,
     twins={f"random:{kind}": kind for kind in KINDS} | {f"random{width}": f"sparse-ift{width}" for width in (NARROW, MIDDLE)},
-    judge=judge,
+    beside=findings,
 )

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from fewer.attention.dense import DenseAttention
 from fewer.attention.diffusion.copy_task import CopyTask
@@ -11,8 +11,9 @@ from fewer.attention.diffusion.needle_task import NeedleTask
 from fewer.attention.sparsed import SparseD
 from fewer.attention.static import Window
 from fewer.claims.claim import Claim, Setting
+from fewer.compare.beside import Alone, Beside
 from fewer.compare.result import Results
-from fewer.compare.rules import MINIMUM_SEEDS, Above, Below, Judgement, Rule, Verdict, all_of
+from fewer.compare.rules import Above, Below, Rule, all_of
 from fewer.core import Method
 from fewer.data.trained.echo_lm import EchoRecipe
 
@@ -53,31 +54,12 @@ FEW: dict[float | None, Sequence[str]] = {SKIP: MAIN, None: ("sparsed", "random"
 ALL: dict[float | None, Sequence[str]] = {skip: tuple(families(skip, BLOCK)) for skip in (SKIP, None, 0.0, 0.5)}
 
 
-@dataclass(frozen=True)
-class WithAside(Rule):
-    """`rule` decides; beside it stands what is judged by itself: a second sentence, refuted wherever it is not shown."""
-
-    rule: Rule
-    says: str
-    aside: Rule
-
-    def judge(self, results: Results) -> Judgement:
-        judged, aside = self.rule.judge(results), self.aside.judge(results)
-        verdict: Verdict = aside.verdict
-        if verdict == "inconclusive" and aside.effect.n >= MINIMUM_SEEDS:
-            verdict = "refuted"
-        return judged._replace(text=f"{judged.text}\n{aside.text}\nby itself, {self.says} -> {verdict}")
-
-    def __str__(self) -> str:
-        return f"{self.rule}. By itself, and refuted where it is not shown: {self.says}, that is {self.aside}"
-
-
 def rule(setting: Setting) -> Rule:
     """At the published setting a head's patterns of two steps overlap more than those of two heads, and these more than random
     ones; SparseD copies within 2 points of dense, while random blocks and a window lose more than 10. That early steps must
     stay dense is judged by itself: at every select, more is copied than without a dense step."""
     at = (SELECT,)
-    return WithAside(
+    return Beside(
         all_of(
             Above("overlap", "sparsed", "other-head", at),
             Above("overlap", "other-head", "random", at),
@@ -85,14 +67,19 @@ def rule(setting: Setting) -> Rule:
             Below("copied", "random", "dense", at, margin=-0.1),
             Below("copied", "window", "dense", at, margin=-0.1),
         ),
-        "early steps must stay dense",
-        Above("copied", "sparsed", name_of("sparsed", None), tuple(setting.budgets)),
+        (
+            Alone(
+                "early steps must stay dense",
+                Above("copied", "sparsed", name_of("sparsed", None), tuple(setting.budgets)),
+                strict=True,
+            ),
+        ),
     )
 
 
-def judge(results: Results, ruled: Judgement) -> Judgement:
-    """The rule decides. Beside it: what every arm copies, keeps and costs, and SparseD against its variants."""
-    lines = [ruled.text]
+def findings(results: Results) -> list[str]:
+    """What every arm copies, keeps and costs, and SparseD against its variants."""
+    lines = []
     for budget in sorted(results.budgets):
         for arm in results.arms:
             copied, density, cost = (results.summary(arm, budget, m).mean for m in ("copied", "density", "cost_share"))
@@ -102,7 +89,7 @@ def judge(results: Results, ruled: Judgement) -> Judgement:
                 gain = results.versus("sparsed", arm, budget, "copied")
                 sides = "ahead" if gain.low > 0 else "behind" if gain.high < 0 else "within noise"
                 lines.append(f"sparsed - {arm} at select {budget:g}: {gain.mean:+.3f} ({sides})")
-    return ruled._replace(text="\n".join(lines))
+    return lines
 
 
 def _trusted() -> bool:
@@ -131,5 +118,5 @@ claim = Claim(
     rule=rule,
     method="sparsed",
     at=lambda setting: SELECT,
-    judge=judge,
+    beside=findings,
 )

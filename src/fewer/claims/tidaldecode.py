@@ -7,8 +7,9 @@ from fewer.attention.decode_tasks import EchoDecode, SweptTidal, TextDecode
 from fewer.attention.dense import DenseAttention
 from fewer.attention.tidal import Sets, Tidal
 from fewer.claims.claim import Claim, Setting
+from fewer.compare.beside import Alone
 from fewer.compare.result import Results
-from fewer.compare.rules import Below, Judgement, Rule, all_of, higher, lower, within
+from fewer.compare.rules import Below, Rule, all_of, higher, lower, within
 from fewer.core import Method
 from fewer.data.trained.echo_lm import EchoRecipe
 
@@ -73,16 +74,15 @@ def _beside(name: str, random: str, at: list[float], lost: float) -> list[Rule]:
     return [*fails, lower("nll", name, f"{name}-none", at)]
 
 
-def judge(results: Results, judged: Judgement) -> Judgement:
-    """The rule decides. Beside it: the same for one set a head, as in the paper, and every arm's loss."""
-    lines = [judged.text]
+def findings(results: Results) -> list[str]:
+    """The same for one set a head, as in the paper, and every arm's loss."""
+    lines = []
     at = [budget for budget in results.budgets if budget in JUDGED]
     if at and "tidal-head" in results.arms:
         named = [m for row in results.of("tidal-none", at[0]) for m in row.quality if m.startswith("mass:")]
         layers = [int(m.partition(":")[2]) for m in named]
-        of_heads = rule_of("tidal-head", at, range(min(layers), max(layers) + 1)).judge(results)
-        lines.append(f"the same for one set a head (the paper's, not part of the rule): {of_heads.verdict}")
-        lines += [f"  {line}" for line in of_heads.text.split("\n")]
+        of_heads = rule_of("tidal-head", at, range(min(layers), max(layers) + 1))
+        lines += Alone("the same for one set a head, as in the paper", of_heads).findings(results)
     for budget in (1.0, *results.budgets):
         for arm in results.arms:
             if rows := results.of(arm, budget):
@@ -92,7 +92,7 @@ def judge(results: Results, judged: Judgement) -> Judgement:
                     f"{arm} at density {budget:g}: {results.summary(arm, budget, 'nll').mean:.3f} nats"
                     + (f", mass {mass:.2f}, selection layers {layers_chosen}" if mass else "")
                 )
-    return judged._replace(text="\n".join(lines))
+    return lines
 
 
 def on_text() -> dict[str, Method]:
@@ -132,5 +132,5 @@ claim = Claim(
     method="tidal",
     at=lambda setting: min(b for b in setting.budgets if b * HALF > 4),
     twins=TWINS,
-    judge=judge,
+    beside=findings,
 )
