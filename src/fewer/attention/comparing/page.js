@@ -1,53 +1,15 @@
-"use strict";
 (() => {
+  const { at, plain, percent, colour, draw, options, keepDrawn } = shell;
   const data = JSON.parse(document.getElementById("data").textContent);
   const stages = { prefill: "prompts", decode: "decoding" };
-  const at = (id) => document.getElementById(id);
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const root = document.documentElement;
-  let chosen = null; // the reader's theme, once chosen; else the system's
 
-  // Plotly reads its own small markup in text.
-  const plain = (words) => String(words).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const of = (stage) => data.methods.filter((m) => m.stage === stage);
   const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
-  const share = (value) => `${+(100 * value).toPrecision(3)}%`;
-
-  const probe = document.createElement("span");
-  probe.hidden = true;
-  document.body.append(probe);
-  const colour = (name) => {
-    probe.style.color = `var(${name})`;
-    return getComputedStyle(probe).color;
-  };
   const paint = (i) => colour(`--arm-${(i % 8) + 1}`);
-
-  function axis(title, more = {}) {
-    return {
-      title: { text: plain(title), standoff: 8, font: { size: 13 } }, zeroline: false, gridcolor: colour("--rule"), linecolor: colour("--quiet"),
-      automargin: true, fixedrange: true, tickfont: { size: 12 }, ...more,
-    };
-  }
+  const axis = (title, more) => shell.axis(title, more, 8);
 
   // Ticks at whole numbers, about so many.
   const whole = (count, ticks) => ({ tick0: 0, dtick: Math.ceil(count / ticks) });
-
-  function draw(id, traces, layout, words, height) {
-    const style = getComputedStyle(document.body);
-    const element = at(id);
-    element.style.height = `${height}px`;
-    Plotly.react(element, traces, {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: style.fontFamily, size: 13, color: colour("--ink") },
-      margin: { l: 8, r: 12, t: 8, b: 8 }, hovermode: "closest", dragmode: false,
-      hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--rule"), font: { color: colour("--ink") } },
-      width: element.clientWidth, height,
-      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 13 } },
-      ...layout,
-    }, { displayModeBar: false });
-    element.setAttribute("aria-label", words);
-    at(id.replace("chart", "caption")).textContent = words;
-  }
 
   // Heat maps side by side, `columns` of them in a row, each under its title; all but the first column without numbers.
   function panels(id, found, columns, high, words) {
@@ -113,7 +75,7 @@
       const place = { x: "key", y: decodes ? "" : "query", x0: size / 2, dx: size, ...(decodes ? { y0: 1, dy: 1 } : { y0: data.tokens / mass.length / 2, dy: data.tokens / mass.length }) };
       const found = [
         { ...place, title: "weight of dense attention (log)", z: mass, low: -4, high: 0, hover: "query %{y:.0f}, key %{x:.0f}: 10^%{z:.2f}<extra></extra>" },
-        ...methods.map((m) => ({ ...place, title: `${m.name}: recall ${share(m.recall.own[data.layers.indexOf(map.layer)][map.head])}`, z: map.kept[m.name], low: 0, high: 1, hover: `query %{y:.0f}, key %{x:.0f}: %{z:.2f} kept<extra>${plain(m.name)}</extra>` })),
+        ...methods.map((m) => ({ ...place, title: `${m.name}: recall ${percent(m.recall.own[data.layers.indexOf(map.layer)][map.head])}`, z: map.kept[m.name], low: 0, high: 1, hover: `query %{y:.0f}, key %{x:.0f}: %{z:.2f} kept<extra>${plain(m.name)}</extra>` })),
       ];
       const columns = decodes ? 1 : Math.max(1, Math.min(found.length, Math.floor(at(`chart-${stage}`).clientWidth / 250)));
       panels(`chart-${stage}`, found, columns, decodes ? 48 : 230, decodes
@@ -122,44 +84,9 @@
     }
   }
 
-  function options(id, pairs, redraw) {
-    at(id).replaceChildren(...pairs.map(([value, label]) => new Option(label, value)));
-    at(id).addEventListener("change", redraw);
-    if (pairs.length < 2) at(id).closest("label").hidden = true;
-  }
-
   options("stage", Object.entries(stages).filter(([stage]) => of(stage).length), drawLayers);
   options("measure", [["recall", "recall"], ["error", "output error"]], drawLayers);
   options("map", data.maps.map((map, i) => [i, `layer ${map.layer}, head ${map.head}`]), drawMaps);
 
-  const all = () => { drawLayers(); drawMaps(); };
-  function light() {
-    const night = chosen ? chosen === "dark" : dark.matches;
-    at("theme").setAttribute("aria-pressed", String(night));
-    all();
-  }
-  at("theme").addEventListener("click", () => {
-    chosen = (chosen ? chosen === "dark" : dark.matches) ? "light" : "dark";
-    root.dataset.theme = chosen;
-    light();
-  });
-  dark.addEventListener("change", light);
-  let width = innerWidth;
-  addEventListener("resize", () => {
-    if (width !== innerWidth) requestAnimationFrame(all); // a phone's address bar changes the height alone
-    width = innerWidth;
-  });
-  addEventListener("beforeprint", () => {
-    root.dataset.theme = "light";
-    root.classList.add("printing");
-    document.querySelectorAll("details").forEach((d) => { d.open = true; });
-    all();
-  });
-  addEventListener("afterprint", () => {
-    root.classList.remove("printing");
-    if (chosen) root.dataset.theme = chosen;
-    else delete root.dataset.theme;
-    all();
-  });
-  light();
+  keepDrawn(() => { drawLayers(); drawMaps(); });
 })();

@@ -1,8 +1,6 @@
 """A comparison as one HTML file that works offline: table, heat maps by layer and head, and maps of kept cells."""
 
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import torch
@@ -13,33 +11,28 @@ from fewer.attention.comparing.maps import Map
 from fewer.attention.comparing.table import HEADINGS, by_stage, cells
 from fewer.attention.decode_baselines import OracleKeys
 from fewer.attention.method import Stage
-from fewer.compare.html.markup import Markup, definitions, script_json, tag, text
+from fewer.compare.html.markup import Markup, definitions, script_json, tag
+from fewer.compare.html.shell import filled, resource, shell
 from fewer.compare.wording import percent
 from fewer.files import write_whole
 
 
 def page(compared: Compared, model: str, source: str) -> str:
-    """The page. It needs no other file and asks the network for nothing; most of its 5 MB is the chart library.
+    """The page.
 
     Args:
         model, source: what the model and the text are called.
     """
-    from plotly.offline import get_plotlyjs
-
-    shown = {
-        "title": f"Sparse attention in {model}",
-        "outcome": outcome(compared),
-        "facts": definitions(_facts(compared, model, source)),
-        "table": _table(compared),
-        "parameters": definitions({row.name: row.method.configuration() for row in compared.rows}),
-    }
-    raw = {
-        "style": (files("fewer.compare.html") / "style.css").read_text(encoding="utf-8"),
-        "plotly": get_plotlyjs(),
-        "script": _resource("page.js"),
-        "data": script_json(_data(compared)),
-    }
-    return Template(_resource("page.html")).substitute({name: text(value) for name, value in shown.items()} | raw)
+    parameters = definitions({row.name: row.method.configuration() for row in compared.rows})
+    return shell(
+        title=f"Sparse attention in {model}",
+        outcome=outcome(compared),
+        facts=_facts(compared, model, source),
+        without_script="Charts need JavaScript; the means are in the table.",
+        body=filled(_resource("page.html"), table=_table(compared), parameters=parameters),
+        data={"data": script_json(_data(compared))},
+        script=_resource("page.js"),
+    )
 
 
 def write(path: str | Path, compared: Compared, model: str, source: str) -> Path:
@@ -132,4 +125,4 @@ def _plain(values: Tensor, decimals: int) -> Any:
 
 
 def _resource(name: str) -> str:
-    return (files("fewer.attention.comparing") / name).read_text(encoding="utf-8")
+    return resource("fewer.attention.comparing", name)

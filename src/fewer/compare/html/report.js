@@ -1,24 +1,8 @@
-"use strict";
 (() => {
+  const { at, plain, percent, colour, axis, draw, options, keepDrawn } = shell;
   const data = JSON.parse(document.getElementById("charts").textContent);
   const arms = Object.fromEntries(data.arms.map((arm, i) => [arm.name, { ...arm, order: i }]));
   const symbols = ["circle", "diamond", "triangle-up", "square", "star", "hexagon", "triangle-down", "cross"];
-  const at = (id) => document.getElementById(id);
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const root = document.documentElement;
-  let chosen = null; // the reader's theme, once chosen; else the system's
-
-  // Plotly reads its own small markup in text, so names from the results are escaped before they get there.
-  const plain = (words) => String(words).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-  const percent = (budget) => `${+(100 * budget).toPrecision(3)}%`;
-
-  const probe = document.createElement("span");
-  probe.hidden = true;
-  document.body.append(probe);
-  const colour = (name) => {
-    probe.style.color = `var(${name})`;
-    return getComputedStyle(probe).color;
-  };
 
   function symbol(arm) {
     if (arm.kind === "dense") return "square";
@@ -26,31 +10,8 @@
     return symbols[data.arms.filter((a) => a.kind === "method").findIndex((a) => a.name === arm.name) % symbols.length];
   }
 
-  function axis(title, more = {}) {
-    return {
-      title: { text: plain(title), standoff: 10, font: { size: 13 } }, zeroline: false, gridcolor: colour("--rule"), linecolor: colour("--quiet"),
-      zerolinecolor: colour("--quiet"), automargin: true, fixedrange: true, tickfont: { size: 12 }, ...more,
-    };
-  }
-
   function logAxis(title, log) {
     return axis(title, log ? { type: "log", dtick: 1, exponentformat: "power", minor: { dtick: "D1", ticks: "outside" } } : {});
-  }
-
-  function draw(id, traces, layout, words) {
-    const style = getComputedStyle(document.body);
-    const element = at(id);
-    Plotly.react(element, traces, {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: style.fontFamily, size: 13, color: colour("--ink") },
-      margin: { l: 8, r: 12, t: 8, b: 8 }, hovermode: "closest", dragmode: false,
-      hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--rule"), font: { color: colour("--ink") } },
-      width: element.clientWidth, height: element.clientHeight,
-      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 13 } },
-      ...layout,
-    }, { displayModeBar: false });
-    element.setAttribute("aria-label", words);
-    at(id.replace("chart", "caption")).textContent = words;
   }
 
   // Error bars of one axis; on a log axis a bar that reaches zero ends just above it.
@@ -228,14 +189,6 @@
       `Scores of ${where} (first seed): ${sum(kept).toLocaleString("en")} kept, ${sum(dropped).toLocaleString("en")} dropped.`);
   }
 
-  function options(id, pairs, redraw) {
-    const select = at(id);
-    if (!select) return;
-    select.replaceChildren(...pairs.map(([value, label]) => new Option(label, value)));
-    select.addEventListener("change", redraw);
-    if (pairs.length < 2) select.closest("label").hidden = true;
-  }
-
   const front = () => { drawDensity(); drawCost(); };
   const difference = () => { drawDifference("dense"); drawDifference("random"); };
   const all = () => {
@@ -265,37 +218,7 @@
     options("scores-budget", budgets, drawScores);
   }
 
-  function paint() {
-    const night = chosen ? chosen === "dark" : dark.matches;
-    at("theme").setAttribute("aria-pressed", String(night));
-    all();
-  }
-  at("theme").addEventListener("click", () => {
-    const night = chosen ? chosen === "dark" : dark.matches;
-    chosen = night ? "light" : "dark";
-    root.dataset.theme = chosen;
-    paint();
-  });
-  dark.addEventListener("change", paint);
-  let width = innerWidth;
-  addEventListener("resize", () => {
-    if (width !== innerWidth) requestAnimationFrame(all); // a phone's address bar changes the height alone
-    width = innerWidth;
-  });
-  addEventListener("beforeprint", () => {
-    root.dataset.theme = "light";
-    root.classList.add("printing");
-    document.querySelectorAll("details").forEach((d) => { d.open = true; });
-    all();
-  });
-  addEventListener("afterprint", () => {
-    root.classList.remove("printing");
-    if (chosen) root.dataset.theme = chosen;
-    else delete root.dataset.theme;
-    all();
-  });
-
   const download = at("download");
   download.href = URL.createObjectURL(new Blob([at("results").textContent], { type: "application/json" }));
-  paint();
+  keepDrawn(all);
 })();

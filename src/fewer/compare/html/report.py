@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from fewer.compare.html.charts import charts, colours
-from fewer.compare.html.markup import Markup, definitions, join, safe_json, script_json, tag, text
+from fewer.compare.html.markup import Markup, definitions, join, safe_json, script_json, tag
 from fewer.compare.html.outcome import outcome
+from fewer.compare.html.shell import filled, resource, shell
 from fewer.compare.html.tables import card_table, main_tables, verdict_list
 from fewer.compare.result import Results
 from fewer.compare.wording import number, scale
@@ -19,38 +18,33 @@ from fewer.files import write_whole
 def page(results: Results, card: Any = None, verdicts: Iterable[Any] = ()) -> str:
     """The report: outcome, tables, charts, lessons, verdicts, configuration, and the data to download.
 
-    It needs no other file and asks the network for nothing; most of its 5 MB is the chart library.
-
     Args:
         card: what `fewer.compare.lessons.card` returns; None leaves the lessons out.
         verdicts: `Reproduction`s, or mappings with what their `to_dict` holds (`slug`, `claim`, `rule`, `verdict`, ...).
     """
-    from plotly.offline import get_plotlyjs
-
     drawn = charts(results)
     deep = drawn["layers"] or {}
-    shown = {
-        "title": results.title,
-        "outcome": outcome(results),
-        "facts": definitions(_facts(results)),
-        "tables": main_tables(results, colours(results)),
-        "layers": _section("layers", bool(deep.get("density") or deep.get("error"))),
-        "scores": _section("scores", bool(deep.get("histogram"))),
-        "lessons": _optional("lessons", "Ten lessons", card_table(card)),
-        "verdicts": _optional("verdicts", "Claims", verdict_list(verdicts)),
-        "configuration": definitions(results.configuration),
-        "arms": definitions({facts.label or arm: _about(facts) for arm, facts in results.arms.items()}),
-        "environment": definitions(results.environment),
-        "download": f"{_file_name(results.name)}.json",
-    }
-    raw = {
-        "style": _resource("style.css"),
-        "plotly": get_plotlyjs(),
-        "report": _resource("report.js"),
-        "charts": script_json(drawn),
-        "results": safe_json(without_histograms(results).to_json()),
-    }
-    return Template(_resource("page.html")).substitute({name: text(value) for name, value in shown.items()} | raw)
+    body = filled(
+        _resource("page.html"),
+        tables=main_tables(results, colours(results)),
+        layers=_section("layers", bool(deep.get("density") or deep.get("error"))),
+        scores=_section("scores", bool(deep.get("histogram"))),
+        lessons=_optional("lessons", "Ten lessons", card_table(card)),
+        verdicts=_optional("verdicts", "Claims", verdict_list(verdicts)),
+        configuration=definitions(results.configuration),
+        arms=definitions({facts.label or arm: _about(facts) for arm, facts in results.arms.items()}),
+        environment=definitions(results.environment),
+        download=f"{_file_name(results.name)}.json",
+    )
+    return shell(
+        title=results.title,
+        outcome=outcome(results),
+        facts=_facts(results),
+        without_script="Charts need JavaScript; every figure they show is also in the tables.",
+        body=body,
+        data={"charts": script_json(drawn), "results": safe_json(without_histograms(results).to_json())},
+        script=_resource("report.js"),
+    )
 
 
 def write(path: str | Path, results: Results, card: Any = None, verdicts: Iterable[Any] = ()) -> Path:
@@ -105,4 +99,4 @@ def _file_name(name: str) -> str:
 
 
 def _resource(name: str) -> str:
-    return (files("fewer.compare.html") / name).read_text(encoding="utf-8")
+    return resource("fewer.compare.html", name)
