@@ -35,7 +35,7 @@ CLOSE = {"portable": 1e-5, "avx512": 1e-5, "amx": 2e-5}
 
 @pytest.fixture(scope="module", params=PATHS)
 def path(request):
-    choices = cpu_path, attention_path, attention_prefill._kernel
+    choices = cpu_path, attention_path
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEWER_KERNELS", request.param)
         for choice in choices:

@@ -2,14 +2,13 @@
 
 import logging
 from functools import cache
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fewer.errors import KernelError
-from fewer.kernels.attention_prefill import refusal
+from fewer.kernels.attention_prefill import compiled, refusal
 from fewer.kernels.attention_reference import attend as reference
 from fewer.kernels.cpu.attention.call import described, room
 from fewer.kernels.cpu.team import run
@@ -57,7 +56,7 @@ def blocks(
     q, k, v, mask = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v, mask.expand(whole)))
     out = room(q)
     call = described(q, k, v, out, scale, causal, mask.data_ptr(), *mask.stride()[:3], block)
-    run(_kernel(attention_path()), whole[0] * whole[1] * -(-q.shape[2] // span(block)), call.ctypes.data)
+    run(compiled("blocks", attention_path()), whole[0] * whole[1] * -(-q.shape[2] // span(block)), call.ctypes.data)
     return out
 
 
@@ -77,10 +76,3 @@ def _by_torch(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, block: int, causal:
 @cache
 def _say(why: str) -> None:
     log.warning("attention to blocks runs in torch: %s", why)
-
-
-@cache
-def _kernel(path: str) -> Any:
-    from fewer.kernels.cpu.attention.blocks import kernel
-
-    return kernel(path)

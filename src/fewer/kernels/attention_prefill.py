@@ -11,7 +11,7 @@ from torch import Tensor
 from fewer.errors import KernelError
 from fewer.kernels.cpu.attention.call import described, room
 from fewer.kernels.cpu.team import run
-from fewer.kernels.dispatch import attention_path, cpu_path
+from fewer.kernels.dispatch import Path, attention_path, cpu_path
 
 
 def refusal(q: Tensor, k: Tensor, v: Tensor) -> str:
@@ -44,7 +44,7 @@ def dense(
     out = room(q)
     call = described(q, k, v, out, scale, causal)
     groups = -(-q.shape[2] // (GROUP * QUERIES))
-    run(_kernel("prefill"), q.shape[0] * k.shape[1] * groups, call.ctypes.data)
+    run(compiled("prefill", attention_path()), q.shape[0] * k.shape[1] * groups, call.ctypes.data)
     return out
 
 
@@ -107,12 +107,13 @@ def _stripes(q: Tensor, k: Tensor, v: Tensor, scale: float, group: int, init: in
     groups = -(-q.shape[2] // group)
     out, kept = room(q), torch.zeros(*q.shape[:2], groups, dtype=torch.int64)
     call = described(q, k, v, out, scale, True, group, init, local, *rest, kept.data_ptr())
-    run(_kernel("stripes"), q.shape[0] * k.shape[1] * groups, call.ctypes.data)
+    run(compiled("stripes", attention_path()), q.shape[0] * k.shape[1] * groups, call.ctypes.data)
     return out, kept
 
 
 @cache
-def _kernel(name: str) -> Any:
+def compiled(name: str, path: Path) -> Any:
+    """The kernel of a module of `cpu.attention`, as `run` takes it."""
     from importlib import import_module
 
-    return import_module(f"fewer.kernels.cpu.attention.{name}").kernel(attention_path())
+    return import_module(f"fewer.kernels.cpu.attention.{name}").kernel(path)
