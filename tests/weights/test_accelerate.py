@@ -179,6 +179,30 @@ def test_a_causal_model_says_the_same_tokens_and_saves_the_same_folder(monkeypat
     assert torch.equal(again.generate(ids, max_new_tokens=12, do_sample=False), said)
 
 
+@pytest.mark.parametrize("made_there", [False, True])
+def test_a_model_is_accelerated_in_inference_mode_as_outside_it(monkeypatch, made_there):
+    always(monkeypatch, "bitmask")
+    with torch.inference_mode(made_there):
+        model = pruned(Attention()).eval()
+    plain = copy.deepcopy(model)
+    with torch.inference_mode():
+        accelerate(model, example=torch.randn(2, 64))
+    assert [choice.names for choice in model.acceleration.choices] == [("q", "k", "v"), ("o",)]
+    x = torch.randn(2, 64)
+    for mode in (torch.inference_mode, torch.no_grad):
+        with mode():
+            assert torch.allclose(model(x), plain(x), atol=1e-5)
+
+
+def test_what_was_accelerated_and_undone_in_inference_mode_can_be_trained(monkeypatch):
+    always(monkeypatch, "bitmask")
+    model = pruned(Attention())
+    with torch.inference_mode():
+        decelerate(accelerate(model, example=torch.randn(2, 64), keep_dense=False))
+    model.requires_grad_()(torch.randn(2, 64)).sum().backward()
+    assert model.q.weight.grad is not None
+
+
 def test_what_cannot_be_accelerated_is_refused():
     with pytest.raises(ModelError, match="batch=3; allowed: 1, 2, 4, 8, 16"):
         accelerate(nn.Sequential(nn.Linear(4, 4)), batch=3)

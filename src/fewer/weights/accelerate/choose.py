@@ -17,6 +17,7 @@ from fewer.weights.layers import matches
 from fewer.weights.walk import Batch
 
 
+@torch.inference_mode(False)  # what is made in inference mode could not be trained or written to later
 def accelerate(
     model: nn.Module,
     *,
@@ -86,6 +87,7 @@ def accelerate(
     return model
 
 
+@torch.inference_mode(False)
 def decelerate(model: nn.Module) -> nn.Module:
     """Put ordinary linear layers back. Returns `model`."""
     for name, module in list(model.named_modules()):

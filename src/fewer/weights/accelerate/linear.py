@@ -53,7 +53,7 @@ class FastLinear(nn.Linear):
         self.bias = of.bias
         self.stack, self.place = stack, place
         self.register_parameter("weight", of.weight if keep_dense else None)  # type: ignore[arg-type]
-        self._as_packed = _version(of.weight)
+        self._as_packed = version(of.weight)
         self._least, self._most = stack.smallest * self.in_features, stack.largest * self.in_features
         self.train(of.training)
 
@@ -69,7 +69,7 @@ class FastLinear(nn.Linear):
             return False
         if weight is None:
             return True
-        if _version(weight) != self._as_packed:
+        if version(weight) != self._as_packed:
             log.warning("weights changed after they were packed: the layer is dense from now on. Accelerate the model again.")
             self._most = -1
             return False
@@ -97,6 +97,6 @@ class FastLinear(nn.Linear):
         return f"{super().extra_repr()}, form={self.stack.packed.form}, {self.stack.smallest} to {self.stack.largest} rows"
 
 
-def _version(weight: Tensor) -> int:
+def version(tensor: Tensor) -> int:
     """Counts what was written into it in place; torch does not count that for tensors of inference mode."""
-    return -1 if weight.is_inference() else weight._version
+    return -1 if tensor.is_inference() else tensor._version

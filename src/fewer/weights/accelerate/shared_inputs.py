@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fewer.measure.evaluating import evaluating
+from fewer.weights.accelerate.linear import version
 from fewer.weights.walk import Batch, call
 
 
@@ -21,7 +22,7 @@ def shared_inputs(model: nn.Module, layers: Mapping[str, nn.Linear], example: Ba
     calls: list[tuple[str, Tensor, int]] = []
 
     def noting(name: str) -> Callable:
-        return lambda _module, args: calls.append((name, args[0], args[0]._version))
+        return lambda _module, args: calls.append((name, args[0], version(args[0])))
 
     hooks = [layer.register_forward_pre_hook(noting(name)) for name, layer in layers.items()]
     try:
@@ -37,15 +38,15 @@ def _groups(names: Sequence[str], layers: Mapping[str, nn.Linear], calls: Sequen
     often = [name for name, _, _ in calls]
     groups: list[list[str]] = []
     last: tuple[Tensor | None, int, torch.dtype | None] = (None, 0, None)
-    for name, x, version in calls:
+    for name, x, seen in calls:
         if often.count(name) > 1:
             last = (None, 0, None)
             continue
         dtype = layers[name].weight.dtype
-        if x is last[0] and (version, dtype) == last[1:]:
+        if x is last[0] and (seen, dtype) == last[1:]:
             groups[-1].append(name)
         else:
             groups.append([name])
-        last = (x, version, dtype)
+        last = (x, seen, dtype)
     grouped = {name for group in groups for name in group}
     return groups + [[name] for name in names if name not in grouped]
