@@ -15,6 +15,7 @@ from fewer.activations import teal
 from fewer.attention.cache import Cache
 from fewer.data import text
 from fewer.data.models import load_causal_lm
+from fewer.decoding import fuse
 from fewer.measure.benchmark import Benchmark, Point
 from fewer.measure.latency import interleaved, ratio
 from fewer.measure.quality import windows
@@ -82,6 +83,7 @@ def ways(model: nn.Module, ids: Tensor, tokenizer: Any) -> Mapping[str, tuple[An
     )
     dense = fewer.attention.configure(_twin(model), "dense")
     tidal = fewer.attention.configure(_twin(model), "tidal", keys=KEYS, select=SELECT)
+    whole = fuse(accelerate(fewer.attention.configure(copy.deepcopy(model), "dense"), forms=["dense"]))
     fast = accelerate(fewer.attention.configure(copy.deepcopy(model), "tidal", keys=KEYS, select=SELECT), forms=["dense"])
     sparse = accelerate(teal(copy.deepcopy(model), 0.5, calibration), forms=["dense"])
     fewer.attention.configure(sparse, "tidal", keys=KEYS, select=SELECT)
@@ -102,7 +104,9 @@ def ways(model: nn.Module, ids: Tensor, tokenizer: Any) -> Mapping[str, tuple[An
         "buffer cache, dense kernel": (dense, ours(), token),
         f"buffer cache, tidal with {KEYS} keys": (tidal, ours(), token),
         "the same, dense products by our kernel": (fast, ours(), token),
-        "the same, half of the inputs of linear layers skipped": (sparse, ours(), token),
+        "the same, fused": (fuse(copy.deepcopy(fast)), ours(), token),
+        "fused, half of the inputs of linear layers skipped": (fuse(sparse), ours(), token),
+        "buffer cache, dense kernels, fused": (whole, ours(), token),
     }
 
 

@@ -97,8 +97,7 @@ class Plan:
         self._attention.append((first, len(self._steps)))
         (o,) = self._multiply([attention.o_proj], ["o_proj"], self._attended)
         self._norm(layer.between, (o, attention.o_proj.bias))
-        names = ("gate_proj", "up_proj")
-        gate, up = self._multiply([getattr(mlp, name) for name in names], names, self._normed)
+        gate, up = self._multiply([mlp.gate_proj, mlp.up_proj], ["gate_proj", "up_proj"], self._normed)
         biases = [_address(mlp.gate_proj.bias), _address(mlp.up_proj.bias)]
         block = self._block(gate.data_ptr(), up.data_ptr(), *biases, self._made.data_ptr(), shape.neurons)
         self._add(between.gate(self._path), -(-shape.neurons // between.PIECE), block)
@@ -193,5 +192,3 @@ class Plan:
 
 def _address(bias: Tensor | None) -> int:
     return 0 if bias is None else bias.data_ptr()
-
-

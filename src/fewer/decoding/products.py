@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fewer.activations.linear import SparseLinear
 from fewer.errors import ModelError
@@ -34,7 +34,7 @@ def products(names: Sequence[str], layers: Sequence[nn.Module]) -> list[Product]
     """
     made: dict[Any, Product] = {}
     for number, (name, layer) in enumerate(zip(names, layers, strict=True)):
-        if not isinstance(layer, nn.Linear) or layer.bias is not None and layer.bias.dtype is not torch.float32:
+        if not isinstance(layer, nn.Linear) or (layer.bias is not None and layer.bias.dtype is not torch.float32):
             raise ModelError(f"{name} is {type(layer).__name__}; steps are made of float32 linear layers.")
         if isinstance(layer, SparseLinear):
             key, product, at = _of_inputs(name, layer)

@@ -63,4 +63,3 @@ def shape_of(base: Any) -> Shape:
         if not isinstance(layer.mlp.act_fn, nn.SiLU) and type(layer.mlp.act_fn).__name__ != "SiLUActivation":
             raise ModelError(f"the MLP's activation is {type(layer.mlp.act_fn).__name__}; known: SiLU.")
     return found
-

@@ -19,9 +19,9 @@ and the epsilon as the bits of a float32."""
 Q, K, V, Q_BIAS, K_BIAS, V_BIAS, COS, SIN, HEADS, KV_HEADS, DIM, K_CACHE, V_CACHE, K_HEAD, K_STEP, V_HEAD, V_STEP, AT = range(
     0, 144, 8
 )
-"""Of `turned`: the three results of the products with their biases (0: none), cosines and sines of the position, heads, KV heads
-and components of a head, where the cached keys and values begin and their distances in bytes from head to head and from token to
-token, and where the number of the new token stands."""
+"""Of `turned`: the three results of the products with their biases (0: none), cosines and sines of the position, heads, KV
+heads and components of a head, where the cached keys and values begin and their distances in bytes from head to head and from
+token to token, and where the number of the new token stands."""
 GATE, UP, GATE_BIAS, UP_BIAS, MADE, NEURONS = range(0, 48, 8)
 """Of `gated`: gates and what they let through with their biases (0: none), where the results go, and how many there are."""
 PIECE = 256

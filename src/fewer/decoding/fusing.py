@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers.cache_utils import DynamicLayer
 
 from fewer.activations.linear import SparseLinear
 from fewer.attention.cache import BufferLayer, adopt
@@ -17,7 +18,16 @@ log = logging.getLogger("fewer.decoding")
 
 DENSE = ("sdpa", "eager", "fewer_dense")
 """Names of attention to all cached tokens, for which there is a kernel in the plan."""
-_TAKEN = ("input_ids", "inputs_embeds", "attention_mask", "position_ids", "cache", "past_key_values", "use_cache", "return_dict")
+_TAKEN = (
+    "input_ids",
+    "inputs_embeds",
+    "attention_mask",
+    "position_ids",
+    "cache",
+    "past_key_values",
+    "use_cache",
+    "return_dict",
+)
 """What a plan knows; a call that says anything else goes the ordinary way."""
 
 
@@ -88,7 +98,12 @@ class _Fused:
         if token.shape[:2] != (1, 1) or any(v is not None for k, v in given.items() if k not in _TAKEN):
             return None
         cached = cache.get_seq_length()
-        if cached == 0 or len(cache.layers) != len(self._base.layers):
+        layers = getattr(cache, "layers", ())
+        if (
+            cached == 0
+            or len(layers) != len(self._base.layers)
+            or {type(layer) for layer in layers} - {DynamicLayer, BufferLayer}
+        ):
             return None
         if mask is not None and (not isinstance(mask, Tensor) or mask.shape != (1, cached + 1) or not bool(mask.all())):
             return None
@@ -96,10 +111,14 @@ class _Fused:
 
     def _ready(self, cache: Any) -> Plan | None:
         """A plan for the modules as they are; None where there is none, or where layers see less than all that is cached."""
-        windows = (getattr(layer.self_attn, "sliding_window", None) for layer in self._base.layers)
-        if any(window is not None and cache.get_seq_length() >= window for window in windows):
+        window = getattr(self._base.config, "sliding_window", None)
+        if window is not None and cache.get_seq_length() >= window:
             return None
-        if self._plan is None or self._plan[2] != torch.get_num_threads() or not all(part.unchanged() for part in self._plan[1]):
+        if (
+            self._plan is None
+            or self._plan[2] != torch.get_num_threads()
+            or not all(part.unchanged() for part in self._plan[1])
+        ):
             seen = _parts(self._base)
             try:
                 plan = Plan(self._base, shape_of(self._base), torch.get_num_threads())
