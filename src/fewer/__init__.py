@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fewer.catalog import System, systems
     from fewer.comparing import compare, methods
+    from fewer.decoding.fusing import fuse, unfuse
     from fewer.errors import FewerError
     from fewer.weights.accelerate.choose import accelerate, decelerate
     from fewer.weights.iso_flop.transform import iso_flop
@@ -35,6 +36,7 @@ __all__ = [
     "attach",
     "compare",
     "decelerate",
+    "fuse",
     "iso_flop",
     "load",
     "methods",
@@ -43,6 +45,7 @@ __all__ = [
     "reapply",
     "save",
     "systems",
+    "unfuse",
 ]
 
 _WHERE = {
@@ -52,6 +55,8 @@ _WHERE = {
     "methods": "fewer.comparing",
     "accelerate": "fewer.weights.accelerate.choose",
     "decelerate": "fewer.weights.accelerate.choose",
+    "fuse": "fewer.decoding.fusing",
+    "unfuse": "fewer.decoding.fusing",
     "iso_flop": "fewer.weights.iso_flop.transform",
     "prune": "fewer.weights.prune",
     "save": "fewer.weights.saving",
