@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
+from fewer_benchmarks.peers import prefill
 from jaxtyping import Int
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 import fewer.attention
 from fewer.attention.anchor import DENSITIES, Anchor
@@ -21,9 +21,8 @@ from fewer.attention.method import SparseAttention
 from fewer.attention.watch import using, watched
 from fewer.data import text
 from fewer.data.models import load_causal_lm
-from fewer.kernels import attention_prefill as kernels
 from fewer.measure.benchmark import Benchmark, Point
-from fewer.measure.latency import interleaved, ratio
+from fewer.measure.latency import interleaved
 from fewer.measure.quality import long_nll
 
 LENGTH, PART = 8192, 4096
@@ -75,41 +74,19 @@ def measured(name: str, model: Any, tokens: Int[Tensor, "1 length"], thetas: The
     }
     increase = {who: math.expm1(loss - losses["dense"]) for who, loss in losses.items()}
 
-    def fitted() -> None:
-        for inputs in calls:
-            methods[inputs.layer].attend(inputs, Memory())
+    facts = {
+        "density": density,
+        "dense_perplexity": math.exp(losses["dense"]),
+        "increase_random_twin": increase["random"],
+        "increase_block_twin": increase["blocks"],
+        **_whole(model, tokens, methods),
+    }
 
-    def ours() -> None:
-        for c in calls:
-            kernels.dense(c.q, c.k, c.v, c.scale)
+    def fitted(inputs: Inputs) -> Tensor:
+        return methods[inputs.layer].attend(inputs, Memory())
 
-    def torchs() -> None:
-        for c in calls:
-            scaled_dot_product_attention(c.q, c.k, c.v, is_causal=True, scale=c.scale, enable_gqa=True)
-
-    timed = interleaved({"ours": fitted, "our dense kernel": ours, "torch SDPA": torchs}, 3, 1)
-    whole = _whole(model, tokens, methods)
-    for peer in ("torch SDPA", "our dense kernel"):
-        found = ratio(timed[peer], timed["ours"])
-        yield Point(
-            name,
-            at,
-            timed["ours"].median,
-            timed[peer].median,
-            peer,
-            found.mean,
-            found.low,
-            found.high,
-            quality_ours=increase["fitted"],
-            quality_peer=0.0,
-            facts={
-                "density": density,
-                "dense_perplexity": math.exp(losses["dense"]),
-                "increase_random_twin": increase["random"],
-                "increase_block_twin": increase["blocks"],
-                **whole,
-            },
-        )
+    for point in prefill.points(name, at, calls, fitted, list(prefill.PEERS)):
+        yield replace(point, quality_ours=increase["fitted"], quality_peer=0.0, facts=facts)
 
 
 def _whole(model: Any, tokens: Tensor, methods: Sequence[SparseAttention]) -> dict[str, float]:

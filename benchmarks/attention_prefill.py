@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache, partial
 from typing import NamedTuple
 
 import torch
+from fewer_benchmarks.peers import prefill
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
 import fewer.attention
 from fewer.attention.anchor import Anchor
@@ -18,10 +19,8 @@ from fewer.attention.memory import Memory
 from fewer.attention.watch import watched
 from fewer.data import text
 from fewer.data.models import load_causal_lm
-from fewer.kernels import attention_prefill as kernels
 from fewer.kernels.dispatch import attention_path
 from fewer.measure.benchmark import Benchmark, Point
-from fewer.measure.latency import interleaved, ratio
 
 RECALL = 0.95
 THETAS = [t / 2 for t in range(-8, 41)]
@@ -89,52 +88,25 @@ def at_recall(calls: Sequence[Inputs], method: Anchor) -> Found:
     return Found(THETAS[n], float(recall[n]), float(density[:, n].mean()), float(density[:, n].max()))
 
 
-def _torch(calls: Sequence[Inputs]) -> None:
-    for c in calls:
-        scaled_dot_product_attention(c.q, c.k, c.v, is_causal=True, scale=c.scale, enable_gqa=True)
-
-
-def _ours(calls: Sequence[Inputs]) -> None:
-    for c in calls:
-        kernels.dense(c.q, c.k, c.v, c.scale)
-
-
-def _anchor(calls: Sequence[Inputs], method: Anchor) -> None:
-    for c in calls:
-        method.attend(c, Memory())
-
-
 def _error(inputs: Inputs) -> tuple[float, float]:
     """Largest differences to float64, of ours and of torch's, in the first head's last queries."""
     c = inputs
     q, k, v = c.q[:, :1, -64:].double(), c.k[:, :1].double(), c.v[:, :1].double()
     exact = (q @ k.mT * c.scale + torch.zeros(64, c.keys).masked_fill(~c.allowed(c.queries - 64), -math.inf)).softmax(-1) @ v
-    ours = kernels.dense(c.q, c.k, c.v, c.scale)[:, :1, -64:]
-    theirs = scaled_dot_product_attention(c.q, c.k, c.v, is_causal=True, scale=c.scale, enable_gqa=True)[:, :1, -64:]
-    return float((ours - exact).abs().max()), float((theirs - exact).abs().max())
+    ours, theirs = (float((attend(c)[:, :1, -64:] - exact).abs().max()) for attend in (prefill.ours, prefill.torchs))
+    return ours, theirs
 
 
 @torch.inference_mode()
 def dense_points(name: str, lengths: Sequence[int]) -> Iterator[Point]:
     for length in lengths:
         calls = tensors(length, SPREAD if length <= 8192 else EARLY)[:2]
-        timed = interleaved({"ours": partial(_ours, calls), "torch": partial(_torch, calls)}, 5, 1)
-        found = ratio(timed["torch"], timed["ours"])
+        at = f"{length} tokens, {len(calls)} layers, {attention_path()}"
         ours, theirs = _error(calls[0])
         work = sum(4 * c.heads * c.cells * c.dim for c in calls)
-        yield Point(
-            name,
-            f"{length} tokens, {len(calls)} layers, {attention_path()}",
-            timed["ours"].median,
-            timed["torch"].median,
-            "torch SDPA",
-            found.mean,
-            found.low,
-            found.high,
-            quality_ours=ours,
-            quality_peer=theirs,
-            facts={"gflops_a_second": work / timed["ours"].median / 1e9, "quality": "largest difference to float64"},
-        )
+        for point in prefill.points(name, at, calls, prefill.ours, ["torch SDPA"], repeats=5):
+            facts = {"gflops_a_second": work / point.ours / 1e9, "quality": "largest difference to float64"}
+            yield replace(point, quality_ours=ours, quality_peer=theirs, facts=facts)
 
 
 @torch.inference_mode()
@@ -145,21 +117,10 @@ def anchor_points(name: str, lengths: Sequence[int], best: bool) -> Iterator[Poi
         chosen = at_recall(calls, method)
         sparse = Anchor(theta=chosen.theta)
         peer = "our dense kernel" if best else "torch SDPA"
-        timed = interleaved({"ours": partial(_anchor, calls, sparse), "peer": partial(_ours if best else _torch, calls)}, 3, 1)
-        found = ratio(timed["peer"], timed["ours"])
-        yield Point(
-            name,
-            f"{length} tokens, {len(calls)} layers{'' if length <= 8192 else ' (raw tensors)'}, theta {chosen.theta:g}",
-            timed["ours"].median,
-            timed["peer"].median,
-            peer,
-            found.mean,
-            found.low,
-            found.high,
-            quality_ours=chosen.recall,
-            quality_peer=1.0,
-            facts={"density": chosen.density, "densest_layer": chosen.densest, "path": attention_path()},
-        )
+        at = f"{length} tokens, {len(calls)} layers{'' if length <= 8192 else ' (raw tensors)'}, theta {chosen.theta:g}"
+        facts = {"density": chosen.density, "densest_layer": chosen.densest, "path": attention_path()}
+        for point in prefill.points(name, at, calls, lambda inputs: sparse.attend(inputs, Memory()), [peer]):  # noqa: B023
+            yield replace(point, quality_ours=chosen.recall, quality_peer=1.0, facts=facts)
 
 
 BENCHMARKS = [
