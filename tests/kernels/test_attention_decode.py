@@ -98,6 +98,25 @@ def test_a_part_of_a_longer_cache_is_read_where_it_is(path):
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("batch", "heads", "kv_heads", "keys", "dim"), [(2, 9, 3, 1300, 64), (1, 4, 2, 70, 16), (1, 3, 1, 65, 48)]
+)
+def test_rows_of_all_heads_give_what_separate_keys_and_values_give(path, threads, batch, heads, kv_heads, keys, dim, dtype):
+    q, k, v = tensors((batch, heads, kv_heads, keys, dim), dtype=dtype)
+    atol = 1e-5 if dtype is torch.float32 else 0.02  # parts of other keys are rounded elsewhere
+    for order in ((k, v), (v, k)):  # keys first in a row, or values
+        rows = torch.cat(order, -1).transpose(1, 2).contiguous().transpose(1, 2)
+        first, second = rows[..., :dim], rows[..., dim:]
+        ours = (first, second) if order[0] is k else (second, first)
+        assert attention_decode.side_by_side(*ours)[0] == kv_heads and attention_decode.side_by_side(k, v) == (1, 0, 0)
+        assert torch.allclose(decode(q, *ours, 0.3), decode(q, k, v, 0.3), atol=atol)
+        assert torch.equal(look(q, *ours, 0.3).logits, look(q, k, v, 0.3).logits)
+        for sets in {1, kv_heads, heads}:
+            lists = lists_of((batch, heads, kv_heads, keys, dim), sets)
+            assert torch.allclose(decode(q, *ours, 0.3, lists), decode(q, k, v, 0.3, lists), atol=atol)
+
+
 def test_bfloat16_caches_are_read_in_float32(path):
     q, k, v = tensors((2, 4, 2, 70, 32), dtype=torch.bfloat16)
     exact = scaled_dot_product_attention(q.double(), k.double(), v.double(), scale=0.3, enable_gqa=True)

@@ -19,8 +19,8 @@ from fewer.kernels.dispatch import cpu_path
 log = logging.getLogger("fewer.kernels")
 
 LOG2_E = math.log2(math.e)
-_LINE = 32  # rows of logits are filled up to a multiple of this: a tile of the kernel
-_CALL = struct.Struct("28qf4x")
+_LINE = 64  # rows of logits are filled up to a multiple of this: a tile of the kernel
+_CALL = struct.Struct("31qf4x")
 _Call = ctypes.c_char * _CALL.size
 _Join = ctypes.c_int64 * 2
 
@@ -94,9 +94,10 @@ def _by_kernel(q: Tensor, k: Tensor, v: Tensor, scale: float, indices: Tensor | 
             list_step = 0
         if sets == heads:
             together = 1
+    visited, row, row_at = side_by_side(k, v) if together == share and not list_step else (1, 0, 0)
     threads = torch.get_num_threads()
-    units = batch * heads // together
-    parts = 1 if threads == 1 else max(1, min(length // shortest, -(-4 * threads // units)))
+    units = batch * heads // (together * visited)
+    parts = 1 if threads == 1 else max(1, min(length * visited // shortest, -(-4 * threads // units)))
     out = torch.empty(batch, heads, 1, dim)
     wide = -(-keys // _LINE) * _LINE
     seen = torch.empty(batch, heads, wide) if logits else None
@@ -134,6 +135,9 @@ def _by_kernel(q: Tensor, k: Tensor, v: Tensor, scale: float, indices: Tensor | 
         wide,
         size == 2,
         long,
+        visited,
+        row,
+        row_at,
         scale * LOG2_E,
     )
     call = _Call.from_buffer_copy(packed)
@@ -145,6 +149,20 @@ def _by_kernel(q: Tensor, k: Tensor, v: Tensor, scale: float, indices: Tensor | 
     if wrong.value:
         raise _beyond(keys)
     return Looked(out if q.dtype is torch.float32 else out.to(q.dtype), seen)  # type: ignore[arg-type]
+
+
+def side_by_side(k: Tensor, v: Tensor) -> tuple[int, int, int]:
+    """(KV heads that a unit of the kernel is to visit; bytes of a key's row; where it begins, from the keys' address on).
+
+    All heads where a token's keys and values of all of them fill a row, as in `fewer.attention.Cache`; else one at a time.
+    """
+    size, (_, kv_heads, _, dim) = k.element_size(), k.shape
+    if k.stride() != v.stride():
+        return 1, 0, 0
+    _, head, step, _ = k.stride()
+    apart = v.data_ptr() - k.data_ptr()
+    row = size * ((kv_heads - 1) * head + dim) + abs(apart)
+    return (kv_heads, row, min(apart, 0)) if row <= size * step else (1, 0, 0)
 
 
 def _refusal(q: Tensor, k: Tensor, v: Tensor) -> str | None:

@@ -1,8 +1,9 @@
 """Attention of one query a head, to all cached keys or to listed ones.
 
 Time is that of reading keys and values, so query heads that read the same ones are served together, a tile of keys at a time:
-while keys are multiplied the tile's values are asked for, while values are summed the next tile's keys. A unit of work is a
-group of heads with a part of its keys; where a group has several parts, `join` makes one softmax of them.
+while a tile is worked on, the next one's keys and values are asked for. A unit of work is a group of heads with a part of its
+keys; where a group has several parts, `join` makes one softmax of them. In a cache where a token's keys and values of all KV
+heads lie side by side a unit visits all of these heads: memory is fastest at long rows.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import cfunc, njit
 
-from fewer.kernels.cpu.attention.decode_lanes import peak, put_long, put_totals
+from fewer.kernels.cpu.attention.decode_lanes import peak, prefetch_far, put_long, put_totals
 from fewer.kernels.cpu.attention.tiles import NOTHING, larger, power, subtract
 from fewer.kernels.cpu.column_lanes import room
 from fewer.kernels.cpu.lanes import (
@@ -22,7 +23,6 @@ from fewer.kernels.cpu.lanes import (
     number,
     number_half,
     place,
-    prefetch,
     put,
     spread,
     store,
@@ -32,10 +32,12 @@ from fewer.kernels.cpu.lanes import (
 )
 from fewer.kernels.cpu.team import KERNEL, OPERANDS, share
 
-TILE = 32
-"""Keys in a step: small enough for keys, values and the keys after them to lie in the first cache."""
+TILE = 64
+"""Keys in a step: what it has for each group of heads lies in the first cache, the keys and values after them in the second."""
+ASKED = 512
+"""Bytes of a row that are asked for, at most: the processor sees by itself that the rest of a longer one follows."""
 SHORTEST = 512
-"""Keys in a part, at least."""
+"""Keys in a part, at least; of several KV heads together in proportion fewer."""
 
 (
     Q,
@@ -66,12 +68,16 @@ SHORTEST = 512
     WIDTH,
     HALF,
     LONG,
+    VISITED,
+    ROW,
+    ROW_AT,
     SCALE,
-) = range(0, 8 * 29, 8)
+) = range(0, 8 * 32, 8)
 """Of a call: where queries, keys, values, results, lists, logits and partial results lie, and where to say that a list is wrong
 (0 where there is none); their distances in bytes; query heads in all, in a group, and to a KV head; components of a head; keys;
 entries of a list (or keys); parts of each group; floats of a row of logits; are keys and values bfloat16, are lists of 64 bits?
-The scale times log2(e), as the bits of a float32."""
+Groups that a unit visits together (0: one); bytes that these have of a key, keys and values side by side (0: they are not), and
+where they begin, from K on. The scale times log2(e), as the bits of a float32."""
 
 
 @njit
@@ -96,17 +102,19 @@ def found(call, keys_list, at, end, rows):
 
 
 @njit
-def ask(rows, first, count, base, step, size):
-    """Ask for `count` rows from number `first` of a tile on."""
-    for j in range(first, first + count):
-        row = base + step * word(rows + 8 * j)
-        for line in range(0, size, 64):
-            prefetch(row + line)
+def ask(rows, first, count, spans):
+    """Ask for what `count` keys have in both spans, from number `first` of a tile on."""
+    for j in range(first, min(first + count, TILE)):
+        key = word(rows + 8 * j)
+        for span in range(spans, spans + 48, 24):
+            row = word(span) + word(span + 8) * key
+            for line in range(0, word(span + 16), 64):
+                prefetch_far(row + line)
 
 
 @njit(forceinline=True)
-def multiply(q, dim, rows, count, k, k_step, v, v_step, logits, read, size):
-    """Logits of one head's query with a tile of keys, eight keys at a time."""
+def multiply(q, dim, rows, count, k, k_step, logits, read, size, next_, asked, each, spans):
+    """Logits of one head's query with a tile of keys, eight at a time; with these, `each` rows of the next tile are asked for."""
     for j in range(0, count, 8):
         r = rows + 8 * j
         p0, p1, p2, p3 = k + k_step * word(r), k + k_step * word(r + 8), k + k_step * word(r + 16), k + k_step * word(r + 24)
@@ -116,8 +124,8 @@ def multiply(q, dim, rows, count, k, k_step, v, v_step, logits, read, size):
             k + k_step * word(r + 48),
             k + k_step * word(r + 56),
         )
-        if v:
-            ask(rows, j, 8, v, v_step, dim * size)
+        ask(next_, asked, each, spans)
+        asked += each
         a, b, c, d, e, f, g, h = zeros(), zeros(), zeros(), zeros(), zeros(), zeros(), zeros(), zeros()
         for i in range(0, dim, 16):
             x, at = load(q + 4 * i), i * size
@@ -133,7 +141,7 @@ def multiply(q, dim, rows, count, k, k_step, v, v_step, logits, read, size):
 
 
 @njit(forceinline=True)
-def multiply_plain(q, dim, rows, count, k, k_step, v, v_step, logits, read, size):
+def multiply_plain(q, dim, rows, count, k, k_step, logits, read, size, next_, asked, each, spans):
     """As `multiply`, one key after the other."""
     for j in range(count):
         put(logits + 4 * j, dot(q, k + k_step * word(rows + 8 * j), dim, read, size))
@@ -178,15 +186,13 @@ def soften_plain(logits, weights, before):
 
 
 @njit(forceinline=True)
-def combine(sums, dim, weights, shrink, rows, count, v, v_step, k, k_step, read, size):
+def combine(sums, dim, weights, shrink, rows, count, v, v_step, read, size):
     """One head's sums times `shrink`, and a tile's values by their weights; 64 components at a time."""
     for i in range(0, dim - 63, 64):
         a, b, c, d = zeros(), zeros(), zeros(), zeros()
         e, f, g, h = zeros(), zeros(), zeros(), zeros()
         base = v + i * size
         for j in range(0, count, 2):
-            if k and not i:
-                ask(rows + 8 * TILE, j, 2, k, k_step, dim * size)
             row, next_ = base + v_step * word(rows + 8 * j), base + v_step * word(rows + 8 * j + 8)
             x, y = spread(weights + 4 * j), spread(weights + 4 * j + 4)
             a, e = fma(read(row), x, a), fma(read(next_), y, e)
@@ -208,7 +214,7 @@ def combine(sums, dim, weights, shrink, rows, count, v, v_step, k, k_step, read,
 
 
 @njit(fastmath={"contract"}, forceinline=True)
-def combine_plain(sums, dim, weights, shrink, rows, count, v, v_step, k, k_step, read, size):
+def combine_plain(sums, dim, weights, shrink, rows, count, v, v_step, read, size):
     """As `combine`, a key at a time."""
     for i in range(dim):
         put(sums + 4 * i, number(sums + 4 * i) * shrink)
@@ -218,15 +224,30 @@ def combine_plain(sums, dim, weights, shrink, rows, count, v, v_step, k, k_step,
             put(sums + 4 * i, number(sums + 4 * i) + weight * read(row + i * size))
 
 
+@njit
+def described(call, k, v, size, spans):
+    """What to ask for of each key, written to `spans`: two times where it begins at key 0, the distance of keys, bytes."""
+    row, vector = word(call + ROW), word(call + DIM) * size
+    put_long(spans, k + word(call + ROW_AT))
+    put_long(spans + 8, word(call + K_STEP))
+    put_long(spans + 16, min(ASKED, row if row else vector))
+    put_long(spans + 24, v)
+    put_long(spans + 32, word(call + V_STEP))
+    put_long(spans + 40, 0 if row else min(ASKED, vector))
+    return spans
+
+
 @njit(forceinline=True)
 def attend(job, unit, read, size, product, softmax, weighted):
     """One part of the keys, for the query heads that read them."""
     call = word(job + OPERANDS)
     heads, together, dim = word(call + HEADS), word(call + TOGETHER), word(call + DIM)
     length, parts, width = word(call + LENGTH), word(call + PARTS), word(call + WIDTH)
-    groups = heads // together
+    visited = max(1, word(call + VISITED))
+    served = visited * together
+    groups = heads // served
     part, group, batch = unit % parts, unit // parts % groups, unit // parts // groups
-    first = group * together
+    first = group * served
     kv = first // word(call + SHARE)
     k = word(call + K) + batch * word(call + K_BATCH) + kv * word(call + K_HEAD)
     v = word(call + V) + batch * word(call + V_BATCH) + kv * word(call + V_HEAD)
@@ -238,10 +259,10 @@ def attend(job, unit, read, size, product, softmax, weighted):
     chunk = -(-length // (parts * TILE)) * TILE
     begin, end = part * chunk, min(length, part * chunk + chunk)
 
-    q, sums, states = room(4 * together * dim), room(4 * together * dim), room(8 * together)
-    rows, logits, weights = room(8 * TILE * 2), room(4 * TILE), room(4 * TILE)
+    q, sums, states = room(4 * served * dim), room(4 * served * dim), room(8 * served)
+    rows, next_, logits, weights = room(8 * TILE), room(8 * TILE), room(4 * TILE), room(4 * TILE)
     scale = number(call + SCALE)
-    for h in range(together):
+    for h in range(served):
         query = word(call + Q) + batch * word(call + Q_BATCH) + (first + h) * word(call + Q_HEAD)
         for i in range(dim):
             put(q + 4 * (h * dim + i), number(query + 4 * i) * scale)
@@ -249,12 +270,17 @@ def attend(job, unit, read, size, product, softmax, weighted):
         put(states + 8 * h, np.float32(NOTHING))
         put(states + 8 * h + 4, np.float32(0))
 
+    spans = described(call, k, v, size, room(48))
+    each = -(-TILE // (served * (TILE // 8)))
     count = found(call, keys_list, begin, end, rows)
-    ask(rows, 0, TILE, k, k_step, dim * size)
+    ask(rows, 0, count, spans)
     for at in range(begin, end, TILE):
-        following = found(call, keys_list, at + TILE, end, rows + 8 * TILE)
-        for h in range(together):
-            product(q + 4 * h * dim, dim, rows, count, k, k_step, 0 if h else v, v_step, logits, read, size)
+        following = found(call, keys_list, at + TILE, end, next_)
+        asking = each if following else 0
+        for h in range(served):
+            of_k, of_v = h // together * word(call + K_HEAD), h // together * word(call + V_HEAD)
+            asked = h * (TILE // 8) * each
+            product(q + 4 * h * dim, dim, rows, count, k + of_k, k_step, logits, read, size, next_, asked, asking, spans)
             for j in range(count, TILE):
                 put(logits + 4 * j, np.float32(NOTHING))
             if all_logits:
@@ -266,12 +292,11 @@ def attend(job, unit, read, size, product, softmax, weighted):
                 now, shrink, sum_ = softmax(logits, weights, number(state))
                 put(state, now)
                 put(state + 4, number(state + 4) * shrink + sum_)
-                weighted(sums + 4 * h * dim, dim, weights, shrink, rows, count, v, v_step, 0 if h else k, k_step, read, size)
+                weighted(sums + 4 * h * dim, dim, weights, shrink, rows, count, v + of_v, v_step, read, size)
         count = following
-        for j in range(TILE):
-            put_long(rows + 8 * j, word(rows + 8 * (TILE + j)))
+        rows, next_ = next_, rows
 
-    for h in range(together):
+    for h in range(served):
         peak_, sum_ = number(states + 8 * h), number(states + 8 * h + 4)
         head = batch * heads + first + h
         if parts == 1:

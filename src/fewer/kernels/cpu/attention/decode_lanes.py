@@ -69,6 +69,20 @@ def peak(_context, a):
 
 
 @intrinsic
+def prefetch_far(_context, address):
+    """Ask for the cache line at an address, to the second cache: the first has too little room for what is used later."""
+
+    def generate(context, builder, _s, arguments):
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, _INT, _INT, _INT])
+        ask = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(ask, [builder.inttoptr(arguments[0], byte), *(ir.Constant(_INT, n) for n in (0, 2, 1))])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@intrinsic
 def ordered(_context, value):
     """Sixteen floats as integers of the same order."""
 
