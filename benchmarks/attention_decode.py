@@ -1,6 +1,11 @@
-"""Attention of one new token to 8,192 cached ones in shapes of SmolLM2-135M, beside torch's SDPA and our own dense kernel."""
+"""Attention of one new token to 8,192 cached ones in shapes of SmolLM2-135M, beside torch's SDPA and our own dense kernel.
+
+Each reads the cache that its user has: ours `fewer.attention.Cache`, where a token's keys and values of all KV heads lie side
+by side, in huge pages; SDPA what transformers' `DynamicCache` holds, keys and values of each head apart in torch's memory.
+"""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from itertools import cycle
 from statistics import median
 from typing import Any
@@ -9,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from fewer.attention.cache import BufferLayer
 from fewer.attention.inputs import Inputs
 from fewer.attention.memory import Memory
 from fewer.attention.tidal import Tidal
@@ -34,19 +40,23 @@ Pair = tuple[Tensor, Tensor]
 
 
 def cached(layers: int = 1) -> list[Pair]:
-    """Keys and values of layers."""
+    """Keys and values of layers, as transformers holds them."""
     made = torch.randn(layers, 2, 1, KV_HEADS, KEYS, DIM, generator=torch.Generator().manual_seed(0))
     return [(k, v) for k, v in made]
+
+
+def held(pairs: list[Pair]) -> list[Pair]:
+    """The same in the layers of our own cache."""
+    return [BufferLayer(k.shape[2], None).update(k, v) for k, v in pairs]
 
 
 def query(seed: int = 0) -> Tensor:
     return torch.randn(1, HEADS, 1, DIM, generator=torch.Generator().manual_seed(seed))
 
 
-def cold() -> Rotation[Pair]:
+def cold(pairs: list[Pair], copy: Callable[[list[Pair]], list[Pair]] = deepcopy) -> Rotation[list[Pair]]:
     """More keys and values than the last cache holds; each candidate has its own, so that none warms another's."""
-    (pair,) = cached()
-    return Rotation(pair, pair[0].nbytes + pair[1].nbytes)
+    return Rotation(copy(pairs), sum(k.nbytes + v.nbytes for k, v in pairs), copy=copy)
 
 
 def turn(calls: int, once: Callable[[], object]) -> Callable[[], None]:
@@ -63,16 +73,16 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def dense_points() -> Iterator[Point]:
     """All keys."""
-    q, ours, theirs, calls = query(), cold(), cold(), 4
+    q, ours, theirs, calls = query(), cold(cached(), held), cold(cached()), 4
     with torch.inference_mode():
         timed = interleaved(
             {
-                "ours": turn(calls, lambda: decode(q, *next(ours), SCALE)),
-                PEER: turn(calls, lambda: sdpa(q, *next(theirs))),
+                "ours": turn(calls, lambda: decode(q, *next(ours)[0], SCALE)),
+                PEER: turn(calls, lambda: sdpa(q, *next(theirs)[0])),
             },
             ROUNDS,
         )
-        (k, v) = ours.copies[0]
+        ((k, v),) = ours.copies[0]
         exact = sdpa(q.double(), k.double(), v.double())
         errors = float((decode(q, k, v, SCALE) - exact).abs().max()), float((sdpa(q, k, v) - exact).abs().max())
     seconds, found = timed["ours"].median / calls, ratio(timed[PEER], timed["ours"])
@@ -94,13 +104,14 @@ def dense_points() -> Iterator[Point]:
 
 def gather_points(name: str, peer: str) -> Iterator[Point]:
     """Listed keys, one list for all heads: from cold memory, since lists of a copy do not meet until all of it was read."""
-    q, ours, theirs = query(), cold(), cold()
-    (k, v) = ours.copies[0]
+    q, ours = query(), cold(cached(), held)
+    theirs = cold(cached(), held if peer == OWN else deepcopy)
+    ((k, v),) = ours.copies[0]
     dense = {PEER: sdpa, OWN: lambda q, k, v: decode(q, k, v, SCALE)}[peer]
     for kept in KEPT:
         shuffled = torch.randperm(KEYS, generator=torch.Generator().manual_seed(kept)).view(-1, 1, 1, kept)
         lists = [row.sort(-1).values.int() for row in shuffled]
-        order = cycle([(pair, chosen) for chosen in lists for pair in ours.copies])
+        order = cycle([(pair, chosen) for chosen in lists for (pair,) in ours.copies])
         calls, peer_calls = 20, 2
 
         def once(order: Any = order) -> None:
@@ -108,7 +119,7 @@ def gather_points(name: str, peer: str) -> Iterator[Point]:
             decode(q, keys, values, SCALE, chosen)
 
         with torch.inference_mode():
-            timed = interleaved({"ours": turn(calls, once), peer: turn(peer_calls, lambda: dense(q, *next(theirs)))}, ROUNDS)
+            timed = interleaved({"ours": turn(calls, once), peer: turn(peer_calls, lambda: dense(q, *next(theirs)[0]))}, ROUNDS)
             exact = gathered(q.double()[:, :, 0], k.double(), v.double(), lists[0], SCALE)
             error = float((decode(q, k, v, SCALE, lists[0])[:, :, 0] - exact).abs().max())
         seconds, theirs_seconds = timed["ours"].median / calls, timed[peer].median / peer_calls
@@ -133,8 +144,7 @@ def tidal_points() -> Iterator[Point]:
     queries = [query(layer) for layer in range(LAYERS)]
     layers = cached(LAYERS)
     whole = sum(k.nbytes + v.nbytes for k, v in layers)
-    copies = Rotation(layers, whole)
-    peers = Rotation(layers, whole)
+    copies, peers = cold(layers, held), cold(layers)
 
     def peer() -> None:
         for q, (k, v) in zip(queries, next(peers), strict=True):

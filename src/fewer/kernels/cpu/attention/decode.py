@@ -114,7 +114,7 @@ def ask(rows, first, count, spans):
 
 @njit(forceinline=True)
 def multiply(q, dim, rows, count, k, k_step, logits, read, size, next_, asked, each, spans):
-    """Logits of one head's query with a tile of keys, eight at a time; with these, `each` rows of the next tile are asked for."""
+    """Logits of one head's query with a tile of keys, eight at a time; beside these, `each` rows of the next."""
     for j in range(0, count, 8):
         r = rows + 8 * j
         p0, p1, p2, p3 = k + k_step * word(r), k + k_step * word(r + 8), k + k_step * word(r + 16), k + k_step * word(r + 24)
