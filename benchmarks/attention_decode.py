@@ -2,6 +2,7 @@
 
 Each reads the cache that its user has: ours `fewer.attention.Cache`, where a token's keys and values of all KV heads lie side
 by side, in huge pages; SDPA what transformers' `DynamicCache` holds, keys and values of each head apart in torch's memory.
+Our dense kernel as a peer of sparse attention reads the latter, too: it is faster there.
 """
 
 from collections.abc import Callable, Iterator
@@ -104,8 +105,7 @@ def dense_points() -> Iterator[Point]:
 
 def gather_points(name: str, peer: str) -> Iterator[Point]:
     """Listed keys, one list for all heads: from cold memory, since lists of a copy do not meet until all of it was read."""
-    q, ours = query(), cold(cached(), held)
-    theirs = cold(cached(), held if peer == OWN else deepcopy)
+    q, ours, theirs = query(), cold(cached(), held), cold(cached())
     ((k, v),) = ours.copies[0]
     dense = {PEER: sdpa, OWN: lambda q, k, v: decode(q, k, v, SCALE)}[peer]
     for kept in KEPT:
@@ -159,7 +159,7 @@ def tidal_points() -> Iterator[Point]:
                     method.attend(Inputs(q, k, v, SCALE, layer=layer), memory)
 
             def dense() -> None:
-                for q, (k, v) in zip(queries, next(copies), strict=True):
+                for q, (k, v) in zip(queries, next(peers), strict=True):
                     decode(q, k, v, SCALE)
 
             with torch.inference_mode():
