@@ -2,8 +2,8 @@
 
 All linear layers but the output head are sparse. The head (a fifth of the bytes) is dense on all sides: torch's own product
 in the peer "torch", our dense kernel in ours and in the other peers, where that is faster. Ours is fused, and so is the last
-peer: what sparsity gives is the ratio to that one. Quality is the share of held-out tokens after which the likeliest next one is
-the dense model's, with every token sparse.
+peer: what sparsity gives is the ratio to that one. Quality is the share of held-out tokens after which the likeliest next one
+is the dense model's, with every token sparse.
 """
 
 import copy
