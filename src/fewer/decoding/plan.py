@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fewer.decoding.products import PADDING, Product, products
 from fewer.decoding.shape import Layer, Shape
-from fewer.kernels.attention_decode import LOG2_E
+from fewer.kernels.attention_decode import LOG2_E, side_by_side
 from fewer.kernels.cpu import between
 from fewer.kernels.cpu.attention import decode
 from fewer.kernels.cpu.steps import Steps
@@ -37,15 +37,14 @@ class Plan:
         self._kept: list[Any] = []  # what addresses point to
         self._steps = Steps(threads)
         self._position = np.zeros(1, np.int64)
-        heads, kv_heads, dim, count = shape.heads, shape.kv_heads, shape.dim, len(shape.layers)
+        heads, dim, count = shape.heads, shape.dim, len(shape.layers)
         self._x, self._normed, self._attended = self._room(shape.hidden), self._room(shape.hidden), self._room(heads * dim)
         self._made = self._room(shape.neurons)
         self._cos, self._sin = self._room(dim), self._room(dim)
         self._turns = np.zeros((count, between.AT // 8 + 1), np.int64)
         self._calls = np.zeros((count, decode.SCALE // 8 + 1), np.int64)
         self._joins = np.zeros(count, np.int64)
-        self._most_parts = -(-4 * threads // kv_heads)
-        self._partial = self._room(heads * self._most_parts * (dim + 2))
+        self._partial = self._room(heads * 4 * threads * (dim + 2))
         self._queries: list[Tensor] = []
         self._attention: list[tuple[int, int]] = []
         self._bound: list[int] = []
@@ -164,14 +163,19 @@ class Plan:
                     self._turns[number][turned // 8] = tensor.data_ptr()
                     first = (between.K_HEAD if turned == between.K_CACHE else between.V_HEAD) // 8
                     self._turns[number][first : first + 2] = of_head, of_token
-            self._bound = addresses
+                # what lies side by side is visited together: the kernel reads a token's row once
+                self._calls[number][decode.VISITED // 8 : decode.ROW_AT // 8 + 1] = side_by_side(layer.keys, layer.values)
+            self._bound, self._calls[:, decode.PARTS // 8] = addresses, 0
         tokens = cached[0].keys.shape[2]
         self._position[0] = tokens - 1
         self._calls[:, [decode.KEYS // 8, decode.LENGTH // 8]] = tokens
-        parts = 1 if self._steps.threads == 1 else max(1, min(tokens // decode.SHORTEST, self._most_parts))
+        visited = int(self._calls[0, decode.VISITED // 8])
+        groups = self._shape.kv_heads // visited
+        most = -(-4 * self._steps.threads // groups)
+        parts = 1 if self._steps.threads == 1 else max(1, min(tokens * visited // decode.SHORTEST, most))
         if parts != self._calls[0, decode.PARTS // 8]:
             self._calls[:, decode.PARTS // 8] = parts
-            self._steps.jobs[self._joins - 1, UNITS // 8] = self._shape.kv_heads * parts
+            self._steps.jobs[self._joins - 1, UNITS // 8] = groups * parts
             self._steps.jobs[self._joins, UNITS // 8] = int(parts > 1)
 
     def _room(self, size: int) -> Tensor:

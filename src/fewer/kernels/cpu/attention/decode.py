@@ -11,7 +11,25 @@ from typing import Any
 import numpy as np
 from numba import cfunc, njit
 
-from fewer.kernels.cpu.attention.decode_lanes import peak, prefetch_far, put_long, put_totals
+from fewer.kernels.cpu.attention.decode_lanes import peak, prefetch_far, put_long
+from fewer.kernels.cpu.attention.decode_tiles import (
+    MOST,
+    ROWS,
+    half_products_1,
+    half_products_2,
+    half_products_3,
+    half_rest,
+    half_sums_1,
+    half_sums_2,
+    half_sums_3,
+    products_1,
+    products_2,
+    products_3,
+    rest,
+    sums_1,
+    sums_2,
+    sums_3,
+)
 from fewer.kernels.cpu.attention.tiles import NOTHING, larger, power, subtract
 from fewer.kernels.cpu.column_lanes import room
 from fewer.kernels.cpu.lanes import (
@@ -24,7 +42,6 @@ from fewer.kernels.cpu.lanes import (
     number_half,
     place,
     put,
-    spread,
     store,
     total,
     word,
@@ -34,8 +51,8 @@ from fewer.kernels.cpu.team import KERNEL, OPERANDS, share
 
 TILE = 64
 """Keys in a step: what it has for each group of heads lies in the first cache, the keys and values after them in the second."""
-ASKED = 512
-"""Bytes of a row that are asked for, at most: the processor sees by itself that the rest of a longer one follows."""
+ASKED = 4096
+"""Bytes of a row that are asked for, at most: rows of a few hundred bytes and more come slowly without, even in order."""
 SHORTEST = 512
 """Keys in a part, at least; of several KV heads together in proportion fewer."""
 
@@ -113,38 +130,33 @@ def ask(rows, first, count, spans):
 
 
 @njit(forceinline=True)
-def multiply(q, dim, rows, count, k, k_step, logits, read, size, next_, asked, each, spans):
-    """Logits of one head's query with a tile of keys, eight at a time; beside these, `each` rows of the next."""
-    for j in range(0, count, 8):
-        r = rows + 8 * j
-        p0, p1, p2, p3 = k + k_step * word(r), k + k_step * word(r + 8), k + k_step * word(r + 16), k + k_step * word(r + 24)
-        p4, p5, p6, p7 = (
-            k + k_step * word(r + 32),
-            k + k_step * word(r + 40),
-            k + k_step * word(r + 48),
-            k + k_step * word(r + 56),
-        )
+def multiply(heads, q, dim, rows, count, k, k_step, logits, read, size, next_, asked, each, spans):
+    """Logits of some heads' queries with a tile of keys, eight at a time; beside these, `each` rows of the next."""
+    for j in range(0, count, ROWS):
+        r, out = rows + 8 * j, logits + 4 * j
         ask(next_, asked, each, spans)
         asked += each
-        a, b, c, d, e, f, g, h = zeros(), zeros(), zeros(), zeros(), zeros(), zeros(), zeros(), zeros()
-        for i in range(0, dim, 16):
-            x, at = load(q + 4 * i), i * size
-            a = fma(read(p0 + at), x, a)
-            b = fma(read(p1 + at), x, b)
-            c = fma(read(p2 + at), x, c)
-            d = fma(read(p3 + at), x, d)
-            e = fma(read(p4 + at), x, e)
-            f = fma(read(p5 + at), x, f)
-            g = fma(read(p6 + at), x, g)
-            h = fma(read(p7 + at), x, h)
-        put_totals(logits + 4 * j, a, b, c, d, e, f, g, h)
+        if size == 4:
+            if heads == 1:
+                products_1(q, 4 * dim, r, k, k_step, dim // 16, out, 4 * TILE)
+            elif heads == 2:
+                products_2(q, 4 * dim, r, k, k_step, dim // 16, out, 4 * TILE)
+            else:
+                products_3(q, 4 * dim, r, k, k_step, dim // 16, out, 4 * TILE)
+        elif heads == 1:
+            half_products_1(q, 4 * dim, r, k, k_step, dim // 16, out, 4 * TILE)
+        elif heads == 2:
+            half_products_2(q, 4 * dim, r, k, k_step, dim // 16, out, 4 * TILE)
+        else:
+            half_products_3(q, 4 * dim, r, k, k_step, dim // 16, out, 4 * TILE)
 
 
 @njit(forceinline=True)
-def multiply_plain(q, dim, rows, count, k, k_step, logits, read, size, next_, asked, each, spans):
+def multiply_plain(heads, q, dim, rows, count, k, k_step, logits, read, size, next_, asked, each, spans):
     """As `multiply`, one key after the other."""
-    for j in range(count):
-        put(logits + 4 * j, dot(q, k + k_step * word(rows + 8 * j), dim, read, size))
+    for h in range(heads):
+        for j in range(count):
+            put(logits + 4 * (h * TILE + j), dot(q + 4 * h * dim, k + k_step * word(rows + 8 * j), dim, read, size))
 
 
 @njit(fastmath={"contract", "reassoc"})
@@ -186,42 +198,44 @@ def soften_plain(logits, weights, before):
 
 
 @njit(forceinline=True)
-def combine(sums, dim, weights, shrink, rows, count, v, v_step, read, size):
-    """One head's sums times `shrink`, and a tile's values by their weights; 64 components at a time."""
+def combine(heads, sums, dim, weights, shrinks, rows, count, v, v_step, read, size):
+    """Some heads' sums times their `shrinks`, and a tile's values by their weights; 64 components at a time."""
+    even = count + count % 2  # what fills a tile up has no weight
     for i in range(0, dim - 63, 64):
-        a, b, c, d = zeros(), zeros(), zeros(), zeros()
-        e, f, g, h = zeros(), zeros(), zeros(), zeros()
-        base = v + i * size
-        for j in range(0, count, 2):
-            row, next_ = base + v_step * word(rows + 8 * j), base + v_step * word(rows + 8 * j + 8)
-            x, y = spread(weights + 4 * j), spread(weights + 4 * j + 4)
-            a, e = fma(read(row), x, a), fma(read(next_), y, e)
-            b, f = fma(read(row + 16 * size), x, b), fma(read(next_ + 16 * size), y, f)
-            c, g = fma(read(row + 32 * size), x, c), fma(read(next_ + 32 * size), y, g)
-            d, h = fma(read(row + 48 * size), x, d), fma(read(next_ + 48 * size), y, h)
-        out, by = sums + 4 * i, fill(shrink)
-        store(out, fma(load(out), by, add(a, e)))
-        store(out + 64, fma(load(out + 64), by, add(b, f)))
-        store(out + 128, fma(load(out + 128), by, add(c, g)))
-        store(out + 192, fma(load(out + 192), by, add(d, h)))
+        at, out = v + i * size, sums + 4 * i
+        if size == 4:
+            if heads == 1:
+                sums_1(weights, 4 * TILE, rows, even, at, v_step, shrinks, out, 4 * dim)
+            elif heads == 2:
+                sums_2(weights, 4 * TILE, rows, even, at, v_step, shrinks, out, 4 * dim)
+            else:
+                sums_3(weights, 4 * TILE, rows, even, at, v_step, shrinks, out, 4 * dim)
+        elif heads == 1:
+            half_sums_1(weights, 4 * TILE, rows, even, at, v_step, shrinks, out, 4 * dim)
+        elif heads == 2:
+            half_sums_2(weights, 4 * TILE, rows, even, at, v_step, shrinks, out, 4 * dim)
+        else:
+            half_sums_3(weights, 4 * TILE, rows, even, at, v_step, shrinks, out, 4 * dim)
     for i in range(dim // 64 * 64, dim, 16):
-        a, b = zeros(), zeros()
-        for j in range(0, count, 2):
-            a = fma(read(v + i * size + v_step * word(rows + 8 * j)), spread(weights + 4 * j), a)
-            b = fma(read(v + i * size + v_step * word(rows + 8 * j + 8)), spread(weights + 4 * j + 4), b)
-        out = sums + 4 * i
-        store(out, fma(load(out), fill(shrink), add(a, b)))
+        for h in range(heads):
+            at, out, of_head = v + i * size, sums + 4 * (h * dim + i), weights + 4 * TILE * h
+            if size == 4:
+                rest(of_head, 0, rows, even, at, v_step, shrinks + 4 * h, out, 0)
+            else:
+                half_rest(of_head, 0, rows, even, at, v_step, shrinks + 4 * h, out, 0)
 
 
 @njit(fastmath={"contract"}, forceinline=True)
-def combine_plain(sums, dim, weights, shrink, rows, count, v, v_step, read, size):
+def combine_plain(heads, sums, dim, weights, shrinks, rows, count, v, v_step, read, size):
     """As `combine`, a key at a time."""
-    for i in range(dim):
-        put(sums + 4 * i, number(sums + 4 * i) * shrink)
-    for j in range(count):
-        row, weight = v + v_step * word(rows + 8 * j), number(weights + 4 * j)
+    for h in range(heads):
+        out, shrink = sums + 4 * h * dim, number(shrinks + 4 * h)
         for i in range(dim):
-            put(sums + 4 * i, number(sums + 4 * i) + weight * read(row + i * size))
+            put(out + 4 * i, number(out + 4 * i) * shrink)
+        for j in range(count):
+            row, weight = v + v_step * word(rows + 8 * j), number(weights + 4 * (h * TILE + j))
+            for i in range(dim):
+                put(out + 4 * i, number(out + 4 * i) + weight * read(row + i * size))
 
 
 @njit
@@ -260,7 +274,8 @@ def attend(job, unit, read, size, product, softmax, weighted):
     begin, end = part * chunk, min(length, part * chunk + chunk)
 
     q, sums, states = room(4 * served * dim), room(4 * served * dim), room(8 * served)
-    rows, next_, logits, weights = room(8 * TILE), room(8 * TILE), room(4 * TILE), room(4 * TILE)
+    rows, next_, shrinks = room(8 * TILE), room(8 * TILE), room(4 * MOST)
+    logits, weights = room(4 * TILE * MOST), room(4 * TILE * MOST)
     scale = number(call + SCALE)
     for h in range(served):
         query = word(call + Q) + batch * word(call + Q_BATCH) + (first + h) * word(call + Q_HEAD)
@@ -271,28 +286,36 @@ def attend(job, unit, read, size, product, softmax, weighted):
         put(states + 8 * h + 4, np.float32(0))
 
     spans = described(call, k, v, size, room(48))
-    each = -(-TILE // (served * (TILE // 8)))
+    blocks = visited * -(-together // MOST)
+    each = -(-ROWS // blocks)
     count = found(call, keys_list, begin, end, rows)
     ask(rows, 0, count, spans)
     for at in range(begin, end, TILE):
         following = found(call, keys_list, at + TILE, end, next_)
-        asking = each if following else 0
-        for h in range(served):
+        asking, asked, h = each if following else 0, 0, 0
+        while h < served:
+            left = together - h % together
+            some = MOST if left == MOST or left > MOST + 1 else min(left, 2)  # two and two rather than three and one
             of_k, of_v = h // together * word(call + K_HEAD), h // together * word(call + V_HEAD)
-            asked = h * (TILE // 8) * each
-            product(q + 4 * h * dim, dim, rows, count, k + of_k, k_step, logits, read, size, next_, asked, asking, spans)
-            for j in range(count, TILE):
-                put(logits + 4 * j, np.float32(NOTHING))
-            if all_logits:
-                there = all_logits + 4 * (width * (batch * heads + first + h) + at)
-                for j in range(TILE):
-                    put(there + 4 * j, number(logits + 4 * j))
+            product(some, q + 4 * h * dim, dim, rows, count, k + of_k, k_step, logits, read, size, next_, asked, asking, spans)
+            asked += TILE // ROWS * each
+            for i in range(some):
+                of_head = logits + 4 * TILE * i
+                for j in range(count, TILE):
+                    put(of_head + 4 * j, np.float32(NOTHING))
+                if all_logits:
+                    there = all_logits + 4 * (width * (batch * heads + first + h + i) + at)
+                    for j in range(TILE):
+                        put(there + 4 * j, number(of_head + 4 * j))
+                if count:
+                    state = states + 8 * (h + i)
+                    now, shrink, sum_ = softmax(of_head, weights + 4 * TILE * i, number(state))
+                    put(state, now)
+                    put(state + 4, number(state + 4) * shrink + sum_)
+                    put(shrinks + 4 * i, shrink)
             if count:
-                state = states + 8 * h
-                now, shrink, sum_ = softmax(logits, weights, number(state))
-                put(state, now)
-                put(state + 4, number(state + 4) * shrink + sum_)
-                weighted(sums + 4 * h * dim, dim, weights, shrink, rows, count, v + of_v, v_step, read, size)
+                weighted(some, sums + 4 * h * dim, dim, weights, shrinks, rows, count, v + of_v, v_step, read, size)
+            h += some
         count = following
         rows, next_ = next_, rows
 

@@ -68,7 +68,7 @@ def _broadcast(builder: Any, scalar: Any) -> Any:
     return builder.shuffle_vector(first, nothing, ir.Constant(_INTS, [0] * WIDTH))
 
 
-def _loop(builder: Any, count: Any, carried: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+def loop(builder: Any, count: Any, carried: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
     """carried = body(i, carried) for i in range(count), at least once; what is carried stays in registers."""
     before = builder.block
     inside, after = builder.append_basic_block("inside"), builder.append_basic_block("after")
@@ -101,7 +101,7 @@ def _tile(builder: Any, count: Any, rows: int, groups: int, scalar: Any, vector:
                 sums[r * groups + g] = _call(builder, "llvm.fma.v16f32", one, vectors[g], sums[r * groups + g])
         return sums
 
-    return _loop(builder, count, [_all(0.0)] * (rows * groups), body)
+    return loop(builder, count, [_all(0.0)] * (rows * groups), body)
 
 
 def _row(builder: Any, base: Any, step: Any, indices: Any, place: Any) -> Any:
