@@ -3,8 +3,10 @@ import torch
 from torch import nn
 
 from fewer.activations.lazy.fit import Stopped, fit
+from fewer.activations.lazy.measure import measure
 from fewer.activations.lazy.methods import DropoutTraining, NaturalReLU, TopKTraining
-from fewer.activations.lazy.networks import build
+from fewer.activations.lazy.networks import build, logits
+from fewer.activations.lazy.scenes import scenes
 from fewer.activations.lazy.task import LazyNeurons, _corrupted, _parts
 from fewer.core import Count, Density
 from fewer.errors import BudgetError, MethodError
@@ -19,6 +21,37 @@ def test_the_parts_share_no_image():
     whole = torch.cat([parts.train_x, parts.held_x, parts.test_x]).flatten(1)
     # The set itself has some images twice.
     assert len(whole.unique(dim=0)) >= 1790
+
+
+def test_a_scene_holds_four_digits_mirrored_or_not_and_counts_the_even_ones():
+    digits, values = torch.rand(6, 1, 3, 3), torch.tensor([0, 1, 2, 3, 5, 8])
+    images, labels = scenes(digits, values, 200, "train")
+    assert images.shape == (200, 1, 6, 6)
+    either, mirrored = torch.cat([digits, digits.flip(-1)]), 0
+    for image, label in zip(images, labels, strict=True):
+        quarters = [image[:, top : top + 3, left : left + 3] for top in (0, 3) for left in (0, 3)]
+        found = [next(i for i, one in enumerate(either) if torch.equal(one, quarter)) for quarter in quarters]
+        assert label == sum(int(values[i % 6]) % 2 == 0 for i in found)
+        mirrored += sum(i >= 6 for i in found)
+    assert mirrored / 800 == pytest.approx(0.5, abs=0.06)
+    assert not torch.equal(images, scenes(digits, values, 200, "test")[0])
+
+
+def test_scenes_of_different_parts_share_no_digit():
+    whole, one = _parts("even-digits"), _parts("digits")
+    assert (len(whole.train_y), len(whole.held_y), len(whole.test_y), whole.classes) == (3000, 750, 1000, 5)
+    own = {image.numpy().tobytes() for image in torch.cat([one.test_x, one.test_x.flip(-1)])}
+    assert {image[:, :8, 8:].contiguous().numpy().tobytes() for image in whole.test_x} <= own
+
+
+@pytest.mark.parametrize("network", ["vit", "vit-2x2"])
+def test_in_a_silent_network_no_unit_fires_and_what_is_left_still_learns(network):
+    model = build(network, (1, 8, 8), 10, 256, seed=0)
+    x = torch.rand(2, 1, 8, 8)
+    NaturalReLU(network, silent=True).prepare(model, Density(1.0), x)
+    assert measure(model, x).highest == 0
+    logits(model, x).sum().backward()
+    assert model.vit.layers[0].mlp.fc1.weight.grad.abs().sum() == 0 and model.classifier.weight.grad.abs().sum() > 0
 
 
 def test_random_labels_and_inputs_have_nothing_of_the_true_ones():
@@ -89,7 +122,7 @@ def test_untrained_a_network_is_measured_at_step_0():
 
 
 def test_enlarged_images_are_read_by_a_network_of_that_size():
-    found = LazyNeurons(epochs=1, counted=2, batch=512, side=16).measure(
+    found = LazyNeurons(images="digits", epochs=1, counted=2, batch=512, side=16).measure(
         NaturalReLU("perceptron", whole=False), Density(1.0), 0
     )
     assert found.detail["facts"]["units"] == 1024

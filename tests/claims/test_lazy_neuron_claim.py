@@ -11,18 +11,24 @@ from fewer.core import Density
 
 CLAIM = load("lazy-neuron")
 SMALL = CLAIM.setting("small")
+ARMS = CLAIM.setting("digits").arms
+"""Those of the small scale, and the perceptron's."""
 WOBBLE = (-0.003, 0.002, 0.001)
 AFTER = {"dense": 0.4, "random-labels": 0.25, "random-inputs": 0.4, "narrow": 0.42, "wide": 0.35, "bytes": 0.35}
 
 
-def made_up(after=AFTER, accuracy=0.0, noisy=0.05, stopped=0.05, ece=0.0, random=-0.2):
+def made_up(after=AFTER, accuracy=0.0, noisy=0.05, stopped=0.05, ece=0.0, random=-0.2, without=0.2):
     """Top-k ahead of dense by so much on true labels, under label noise, at the best epoch, and in calibration."""
     rows = []
     for seed, wobble in enumerate(WOBBLE):
-        for name, arm in CLAIM.arms.items():
+        for name, arm in ARMS.items():
             for budget in (1.0,) if arm.kind == "dense" else SMALL.budgets:
                 ours = name.endswith("topk")
-                lead = {"accuracy": 0.95 + (accuracy if ours else random if arm.kind == "random" else 0)}
+                lead = {
+                    "accuracy": 0.95
+                    - without * (name == "no-hidden")
+                    + (accuracy if ours else random if arm.kind == "random" else 0)
+                }
                 lead |= {"accuracy_noisy": 0.7 + noisy * ours, "accuracy_noisy_stopped": 0.8 + stopped * ours}
                 lead |= {"accuracy_stopped": 0.95, "ece": 0.02, "ece_noisy": 0.1 - ece * ours, "robust": 0.8}
                 density = 0.5 if name.endswith("start") else after.get(name, 0.3)
@@ -30,7 +36,7 @@ def made_up(after=AFTER, accuracy=0.0, noisy=0.05, stopped=0.05, ece=0.0, random
                 quality = {measure: value + wobble * (1 + ours) for measure, value in quality.items()}
                 detail = {"trace": [{"at": at, "train": [0.5, 0.4], "test": [0.5, 0.4]} for at in (0, 60)]}
                 rows.append(Row(name, budget, seed, quality, {}, detail | {"facts": {"dead_units": 0.0, "units": 512.0}}))
-    arms = {name: ArmFacts(arm.kind, name) for name, arm in CLAIM.arms.items()}
+    arms = {name: ArmFacts(arm.kind, name) for name, arm in ARMS.items()}
     return Results("l", "l", "", dict(LazyNeurons().quality), arms, list(SMALL.budgets), [0, 1, 2], rows)
 
 
@@ -56,6 +62,16 @@ def test_both_halves_and_the_counter_example_are_said_beside_the_rule():
     assert "emergence alone -> confirmed" in text
     assert "top-k alone -> refuted" in text
     assert "density by layer, mlp-dense: 0.50/0.40 (test 0.50/0.40) at 0" in text
+
+
+def test_the_small_scale_is_the_digits_with_a_task_for_the_mlps_and_without_the_perceptron():
+    assert set(CLAIM.arms) == {name for name in ARMS if not name.startswith("mlp-")}
+    assert {CLAIM.arms[name].network for name in CLAIM.arms} == {"vit-2x2", "bytes"}
+
+
+@pytest.mark.parametrize(("without", "verdict"), [(0.2, "confirmed"), (0.0, "refuted")])
+def test_the_control_says_whether_the_task_needs_hidden_units(without, verdict):
+    assert CLAIM.beside(made_up(without=without))[0] == f"the task needs its hidden units -> {verdict}"
 
 
 def test_smoke_runs_through(tmp_path):

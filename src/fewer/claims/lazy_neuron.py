@@ -6,6 +6,7 @@ from fewer.activations.lazy.methods import DropoutTraining, NaturalReLU, TopKTra
 from fewer.activations.lazy.networks import Network
 from fewer.activations.lazy.task import LazyNeurons
 from fewer.claims.claim import Claim, Setting
+from fewer.compare.beside import Alone
 from fewer.compare.result import Results
 from fewer.compare.rules import Above, Below, Rule, all_of, at_least
 from fewer.core import Method
@@ -28,8 +29,10 @@ def trained(network: Network, prefix: str = "") -> dict[str, Method]:
 
 
 def observed(network: Network, narrow: int, wide: int) -> dict[str, Method]:
-    """Beside `dense`, the networks in which units are counted: other things to learn, other widths, and step 0."""
+    """Beside `dense`, the networks in which units are counted: other things to learn, other widths, and step 0. And the
+    control: one in which no unit ever fires."""
     return {
+        "no-hidden": NaturalReLU(network, silent=True),
         "random-labels": NaturalReLU(network, labels="random", whole=False),
         "random-inputs": NaturalReLU(network, inputs="random", whole=False),
         "narrow": NaturalReLU(network, width=narrow, whole=False),
@@ -64,16 +67,21 @@ def emergence() -> Rule:
     )
 
 
+NEEDED = Alone("the task needs its hidden units", Above("accuracy", "dense", "no-hidden", WHOLE, margin=-0.05))
+"""Where this is not confirmed, no comparison of hidden units means anything, whichever are kept."""
+
+
 def rule(setting: Setting) -> Rule:
     """Density emerges, and Top-k is robust, in the transformer at every budget."""
     return all_of(emergence(), robust(tuple(setting.budgets)))
 
 
 def findings(results: Results) -> list[str]:
-    """Each half of the claim alone, the counter-example, the perceptron, and the baselines."""
+    """The control, each half of the claim alone, the counter-example, the perceptron, and the baselines."""
     budgets = tuple(results.budgets)
     halves = {"emergence": emergence(), "top-k": robust(budgets)}
-    lines = [f"{name} alone -> {half.judge(results).verdict}" for name, half in halves.items()]
+    lines = NEEDED.findings(results)
+    lines += [f"{name} alone -> {half.judge(results).verdict}" for name, half in halves.items()]
     if "mlp-topk" in results.arms:
         lines.append(
             f"top-k in the perceptron, which the rule does not ask for -> {robust(budgets, 'mlp-').judge(results).verdict}"
@@ -115,7 +123,8 @@ def _tested(results: Results, arm: str, budget: float) -> str:
     return f"{both}; with input noise {mean('robust'):.3f}; density {mean('density'):.3f}"
 
 
-ARMS = {**trained("vit"), **observed("vit", 64, 1024), **trained("perceptron", "mlp-")}
+ARMS = {**trained("vit-2x2"), **observed("vit-2x2", 64, 1024)}
+ON_DIGITS = {**trained("vit"), **observed("vit", 64, 1024), **trained("perceptron", "mlp-")}
 QUICK = {**trained("perceptron"), **observed("perceptron", 64, 1024)}
 AS_PUBLISHED = {**trained("vit-b16"), **observed("vit-b16", 768, 6144)}
 
@@ -132,8 +141,10 @@ claim = Claim(
     paper="3.0% of the units of T5-Base are not zero, 6.3% of ViT-B/16's (arXiv 2210.06313, abstract)",
     arms=ARMS,
     settings={
-        "smoke": Setting(lambda: LazyNeurons(epochs=3, steps=2, counted=16), budgets=(0.125,), arms=QUICK),
+        "smoke": Setting(lambda: LazyNeurons(images="digits", epochs=3, steps=2, counted=16), budgets=(0.125,), arms=QUICK),
         "small": Setting(LazyNeurons, budgets=(0.125,)),
+        # one digit an image, which attention alone can tell: the control says so
+        "digits": Setting(lambda: LazyNeurons(images="digits", epochs=60, steps=400), budgets=(0.125,), arms=ON_DIGITS),
         "paper": Setting(vit_b16, budgets=(128 / 3072,), arms=AS_PUBLISHED),
     },
     rule=rule,

@@ -1,6 +1,7 @@
 """What is done to the hidden units of a network in training: nothing, dropout, or all but k of them away."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -47,6 +48,12 @@ class NaturalReLU(HiddenTraining):
     """False measures the network at step 0."""
     whole: bool = True
     """Under label noise, too; False trains on clean labels alone."""
+    silent: bool = False
+    """No unit ever fires: what the network is worth without its MLPs, and a comparison of units must stand above."""
+
+    def prepare(self, model: nn.Module, budget: Budget, example: Inputs) -> None:
+        if self.silent:
+            _replace(model, example, lambda activation: nn.Threshold(math.inf, 0.0))
 
 
 @register
@@ -71,9 +78,15 @@ class DropoutTraining(HiddenTraining):
         """Raises BudgetError for anything but a density above 0."""
         if not isinstance(budget, Density) or not budget.share:
             raise BudgetError(f"dropout needs the share of units that stay, above 0, not {budget}.")
-        for site in find_sites(model, example):
-            parent, _, last = site.name.rpartition(".")
-            setattr(model.get_submodule(parent), last, nn.Sequential(site.activation, nn.Dropout(1 - budget.share)))
+        dropped = 1 - budget.share
+        _replace(model, example, lambda activation: nn.Sequential(activation, nn.Dropout(dropped)))
+
+
+def _replace(model: nn.Module, example: Inputs, by: Callable[[nn.Module], nn.Module]) -> None:
+    """Put something in the place of each MLP's activation."""
+    for site in find_sites(model, example):
+        parent, _, last = site.name.rpartition(".")
+        setattr(model.get_submodule(parent), last, by(site.activation))
 
 
 def switches(method: HiddenTraining) -> Mapping[str, Any]:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from fewer.activations.lazy.sites import call
 
-Network = Literal["vit", "vit-b16", "perceptron", "bytes"]
-WIDTH: dict[Network, int] = {"vit": 256, "vit-b16": 3072, "perceptron": 512, "bytes": 256}
+Network = Literal["vit", "vit-2x2", "vit-b16", "perceptron", "bytes"]
+WIDTH: dict[Network, int] = {"vit": 256, "vit-2x2": 256, "vit-b16": 3072, "perceptron": 512, "bytes": 256}
 """Hidden units a layer."""
 CONTEXT = 128
 """Bytes that the language model reads."""
@@ -29,16 +29,16 @@ def build(network: Network, shape: tuple[int, ...], classes: int, width: int, se
         return nn.Sequential(nn.Flatten(), *sizes)
     if network == "bytes":
         return _bytes(width)
-    return _vit(shape, classes, width, large=network == "vit-b16")
+    return _vit(shape, classes, width, {"vit": 4, "vit-2x2": 2}.get(network))
 
 
-def _vit(shape: tuple[int, ...], classes: int, width: int, large: bool) -> nn.Module:
+def _vit(shape: tuple[int, ...], classes: int, width: int, patches: int | None) -> nn.Module:
+    """`patches`: along a side, of a small network; None is ViT-B/16, whose other sizes are the configuration's own."""
     from transformers import ViTConfig, ViTForImageClassification
 
-    # Patches of 1/4 of the side, 16 of them, or ViT-B/16, whose sizes are the configuration's own.
-    small = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "patch_size": shape[1] // 4}
+    small = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     sizes: dict[str, Any] = {
-        **({"patch_size": 16} if large else small),
+        **({"patch_size": 16} if patches is None else {**small, "patch_size": shape[1] // patches}),
         "image_size": shape[1],
         "num_channels": shape[0],
         "num_labels": classes,

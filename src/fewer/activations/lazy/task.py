@@ -15,6 +15,7 @@ from fewer.activations.lazy.fit import Stopped, fit, fit_bytes
 from fewer.activations.lazy.measure import Activations, measure
 from fewer.activations.lazy.methods import HiddenTraining, switches
 from fewer.activations.lazy.networks import CONTEXT, WIDTH, build, logits
+from fewer.activations.lazy.scenes import CLASSES, scenes
 from fewer.compare.task import Direction, Measurement, Task
 from fewer.core import Budget, Method, stream
 from fewer.data.corrupt import flipped, noisy
@@ -24,6 +25,8 @@ from fewer.errors import MethodError
 from fewer.measure.evaluating import evaluating
 from fewer.measure.quality import classification
 
+SCENES = {"train": 3000, "held": 750, "test": 1000}
+"""How many are made of each part's digits."""
 PART = 256
 """Images in one forward pass of a test."""
 
@@ -49,10 +52,11 @@ class LazyNeurons(Task):
     """
 
     name: str = "lazy-neurons"
-    images: str = "digits"
-    epochs: int = 60
+    images: str = "even-digits"
+    """"even-digits" are scenes of four of scikit-learn's digits; else a set of labelled images."""
+    epochs: int = 10
     """Of the transformers; a perceptron needs two thirds of them."""
-    steps: int = 400
+    steps: int = 100
     """Of the language model."""
     rate: float = 1e-3
     batch: int = 64
@@ -66,7 +70,7 @@ class LazyNeurons(Task):
     """Images of each part in which hidden units are counted."""
     traced: tuple[int, ...] = (0, 1, 5, 10, 20, 60)
     """Epochs after which hidden units are counted, besides the last."""
-    traced_steps: tuple[int, ...] = (0, 50, 200)
+    traced_steps: tuple[int, ...] = (0, 50, 100, 200)
     """Steps, in the language model."""
 
     @property
@@ -199,9 +203,20 @@ def _text_set() -> str:
 
 @cache
 def _parts(images: str) -> Parts:
-    """The digits in their own split of 60 to 40, other sets in theirs; a fifth of the training part is held out."""
+    """The digits in their own split of 60 to 40, other sets in theirs; a fifth of the training part is held out.
+
+    A scene's digits are all of one part.
+    """
     from fewer.data.images import load
 
+    if images == "even-digits":
+        one = _parts("digits")
+        return Parts(
+            *scenes(one.train_x, one.train_y, SCENES["train"], "train"),
+            *scenes(one.held_x, one.held_y, SCENES["held"], "held"),
+            *scenes(one.test_x, one.test_y, SCENES["test"], "test"),
+            CLASSES,
+        )
     found = load(images)
     x, y = np.concatenate([found.train_x, found.test_x]), np.concatenate([found.train_y, found.test_y])
     rows = shuffled(len(y), test=719) if images == "digits" else np.split(np.arange(len(y)), [len(found.train_y)])
