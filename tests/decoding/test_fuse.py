@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ TEXT = torch.randint(1, 97, (4, 32), generator=torch.Generator().manual_seed(1))
 
 def made(config="llama"):
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(CONFIGS[config], attn_implementation="sdpa").eval()
+    model = AutoModelForCausalLM.from_config(copy.deepcopy(CONFIGS[config]), attn_implementation="sdpa").eval()
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter)
@@ -169,6 +170,35 @@ def test_changed_weights_count(tokens_by_plan):
             m.model.layers[1].mlp.up_proj.weight.mul_(2)
             m.model.layers[2].self_attn.q_proj.weight[0] = 1
     check(model, other, tokens_by_plan)
+
+
+def test_parameters_that_moved_count(tokens_by_plan):
+    model = made("llama with biases")
+    other = fuse(copy.deepcopy(model))
+    check(model, other, tokens_by_plan)
+    for m in (model, other):
+        m.model.layers[1].self_attn.q_proj.bias.data = torch.ones(64)
+        m.model.layers[1].mlp.up_proj.weight.data = 2 * m.model.layers[1].mlp.up_proj.weight.data
+    check(model, other, tokens_by_plan)
+
+
+def test_threads_do_not_disturb_each_other(tokens_by_plan):
+    model = fuse(made())
+    texts = [row[:8] for row in TEXT]
+    expected = [steps(model, tokens=text) for text in texts]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for found, right in zip(pool.map(lambda text: steps(model, tokens=text), texts), expected, strict=True):
+                torch.testing.assert_close(found, right)
+
+
+def test_hidden_states_that_the_config_asks_for_are_there():
+    model = fuse(made())
+    model.config.output_hidden_states = True
+    cache = Cache(model.config)
+    with torch.no_grad():
+        model(PROMPT, cache=cache, use_cache=True)
+        assert len(model(PROMPT[:, :1], cache=cache, use_cache=True).hidden_states) == 4
 
 
 def test_hooks_are_called(tokens_by_plan):

@@ -1,6 +1,7 @@
 """`fewer.fuse`: a model's decoding steps in one call each, dense or sparse."""
 
 import logging
+from threading import Lock
 from typing import Any, NamedTuple
 
 import torch
@@ -77,17 +78,19 @@ class _Fused:
         self._base = base
         self._plan: tuple[Plan, list[_Part], int] | None = None
         self._said = ""
+        self._lock = Lock()  # a plan has room for one token
 
     def __call__(self, *arguments: Any, **given: Any) -> Any:
         cache = given.get("cache", given.get("past_key_values"))
         x = self._single(arguments, given, cache)
-        plan = None if x is None else self._ready(cache)
-        if x is None or plan is None:
-            return type(self._base).forward(self._base, *arguments, **given)
-        return self._token(plan, x, given.get("position_ids"), cache)
+        if x is not None:
+            with self._lock:
+                if (plan := self._ready(cache)) is not None:
+                    return self._token(plan, x, given.get("position_ids"), cache)
+        return type(self._base).forward(self._base, *arguments, **given)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_plan": None}  # a copy's weights lie elsewhere
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Fused, (self._base,)  # a copy's weights lie elsewhere
 
     def _single(self, arguments: tuple, given: dict[str, Any], cache: Any) -> Tensor | None:
         """The embedded token, if this is a step that a plan is for."""
@@ -95,7 +98,10 @@ class _Fused:
         token = embedded if ids is None else ids
         if arguments or cache is None or token is None or torch.is_grad_enabled() or self._base.training:
             return None
-        if token.shape[:2] != (1, 1) or any(v is not None for k, v in given.items() if k not in _TAKEN):
+        config = self._base.config
+        if token.shape[:2] != (1, 1) or config.output_hidden_states or config.output_attentions:
+            return None
+        if any(value is not None for name, value in given.items() if name not in _TAKEN):
             return None
         cached = cache.get_seq_length()
         layers = getattr(cache, "layers", ())
@@ -168,22 +174,27 @@ class _Part(NamedTuple):
     parent: dict[str, Any]
     name: str
     module: nn.Module
-    weight: Tensor | None
-    version: int
+    parameters: tuple[tuple[Tensor, int, int], ...]
+    """With how often each was written to, and where it lies."""
 
     def unchanged(self) -> bool:
-        module = self.parent.get(self.name)
-        return module is self.module and (self.weight is None or _version(self.weight) == self.version)
+        return self.parent.get(self.name) is self.module and all(
+            _version(tensor) == version and tensor.data_ptr() == address for tensor, version, address in self.parameters
+        )
 
 
 def _parts(base: Any) -> list[_Part]:
-    found = []
-    for module in base.modules():
-        for name, child in module._modules.items():
-            if child is not None:
-                weight = child._parameters.get("weight")
-                found.append(_Part(module._modules, name, child, weight, 0 if weight is None else _version(weight)))
-    return found
+    return [
+        _Part(
+            module._modules,
+            name,
+            child,
+            tuple((p, _version(p), p.data_ptr()) for p in child._parameters.values() if p is not None),
+        )
+        for module in base.modules()
+        for name, child in module._modules.items()
+        if child is not None
+    ]
 
 
 def _version(tensor: Tensor) -> int:

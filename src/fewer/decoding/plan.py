@@ -97,7 +97,7 @@ class Plan:
         (o,) = self._multiply([attention.o_proj], ["o_proj"], self._attended)
         self._norm(layer.between, (o, attention.o_proj.bias))
         gate, up = self._multiply([mlp.gate_proj, mlp.up_proj], ["gate_proj", "up_proj"], self._normed)
-        biases = [_address(mlp.gate_proj.bias), _address(mlp.up_proj.bias)]
+        biases = [self._at(mlp.gate_proj.bias), self._at(mlp.up_proj.bias)]
         block = self._block(gate.data_ptr(), up.data_ptr(), *biases, self._made.data_ptr(), shape.neurons)
         self._add(between.gate(self._path), -(-shape.neurons // between.PIECE), block)
         (down,) = self._multiply([mlp.down_proj], ["down_proj"], self._made)
@@ -115,13 +115,13 @@ class Plan:
         return [found[layer] for layer in range(len(layers))]
 
     def _norm(self, norm: Any, added: tuple[Tensor, Tensor | None] | None) -> None:
-        y, bias = (0, 0) if added is None else (added[0].data_ptr(), _address(added[1]))
+        y, bias = (0, 0) if added is None else (added[0].data_ptr(), self._at(added[1]))
         epsilon = int(np.float32(norm.variance_epsilon).view(np.uint32))
-        at = self._x.data_ptr(), norm.weight.data_ptr(), self._normed.data_ptr()
+        at = self._x.data_ptr(), self._at(norm.weight), self._normed.data_ptr()
         self._add(between.norm(self._path), 1, self._block(y, bias, *at, self._shape.hidden, epsilon))
 
     def _turn(self, number: int, attention: Any, results: tuple[Tensor, Tensor, Tensor]) -> None:
-        shape, biases = self._shape, [_address(getattr(attention, f"{x}_proj").bias) for x in "qkv"]
+        shape, biases = self._shape, [self._at(getattr(attention, f"{x}_proj").bias) for x in "qkv"]
         row = self._turns[number]
         where = [x.data_ptr() for x in results] + biases + [self._cos.data_ptr(), self._sin.data_ptr()]
         sizes = [shape.heads, shape.kv_heads, shape.dim]
@@ -178,6 +178,13 @@ class Plan:
             self._steps.jobs[self._joins - 1, UNITS // 8] = groups * parts
             self._steps.jobs[self._joins, UNITS // 8] = int(parts > 1)
 
+    def _at(self, tensor: Tensor | None) -> int:
+        """Where a parameter lies; 0 for none."""
+        if tensor is None:
+            return 0
+        self._kept.append(tensor.detach())
+        return tensor.data_ptr()
+
     def _room(self, size: int) -> Tensor:
         """Zeros; what pads an input stays zero."""
         made = torch.zeros(size + -size % PADDING)
@@ -192,7 +199,3 @@ class Plan:
 
     def _add(self, kernel: Any, units: int, *operands: int) -> int:
         return self._steps.add(Work(kernel, units, 0, 0, False, *operands))
-
-
-def _address(bias: Tensor | None) -> int:
-    return 0 if bias is None else bias.data_ptr()
