@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewer.core import noise
+from fewer.core.topk import keep_largest
 from fewer.errors import FewerError
 from fewer.kernels.cpu.compensate import compensate, reference
 from fewer.kernels.dispatch import cpu_path
@@ -115,3 +116,31 @@ def test_without_numba_the_reference_runs_and_says_so_once():
     environment = {k: v for k, v in os.environ.items() if k != "FEWER_KERNELS"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0 and done.stderr.count("numba cannot be imported") == 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    rows=st.integers(1, 9),
+    groups=st.integers(1, 5),
+    n_m=st.sampled_from([(2, 4), (4, 8), (1, 3), (0, 2), (3, 3)]),
+    start=st.integers(0, 3),
+    coarse=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_groups_are_chosen_on_weights_that_already_make_up_for_earlier_ones(rows, groups, n_m, start, coarse, seed):
+    n, m = n_m
+    stop = start + groups * m
+    weights, errors, kept, factor = problem(rows, stop + 2, 0.5, seed)
+    if coarse:  # scores that tie
+        weights, factor = weights.sign(), torch.eye(stop + 2)
+    expected = weights.clone(), errors.clone(), kept.clone()
+    for c in range(start, stop, m):  # one group after the other, chosen from outside
+        score = (expected[0][:, c : c + m] / factor.diagonal()[c : c + m]).square()
+        expected[2][:, c : c + m] = keep_largest(score, n)
+        reference(*expected, factor, c, c + m)
+    for sweep in (reference, compensate):
+        w, e, k = weights.clone(), errors.clone(), kept.clone()
+        sweep(w, e, k, factor, start, stop, (n, m))
+        assert torch.equal(k, expected[2])
+        assert bool((k[:, start:stop].unflatten(1, (-1, m)).sum(2) == n).all())
+        torch.testing.assert_close((w, e), expected[:2], rtol=1e-3, atol=1e-3)

@@ -159,6 +159,17 @@ def put_int(_context, address, value):
 
 
 @intrinsic
+def put_byte(_context, address, value):
+    """0 or 1 to an address."""
+
+    def generate(context, builder, _s, arguments):
+        _store(builder, builder.zext(arguments[1], ir.IntType(8)), arguments[0], align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.boolean), generate
+
+
+@intrinsic
 def put_short(_context, address, value):
     """The lower 16 bits of an integer to an address."""
 

@@ -8,18 +8,39 @@ import numpy as np
 from torch import Tensor
 
 from fewer.kernels.cpu.lanes import byte, fill, fma, load, number, put, store, word
+from fewer.kernels.cpu.short_lanes import put_byte
 from fewer.kernels.cpu.team import KERNEL, OPERANDS, run, share
 
-WIDTH, START, STOP, WEIGHTS, ERRORS, KEPT, FACTOR = range(OPERANDS, OPERANDS + 56, 8)
-"""Columns of the block, which of them are swept, and where the four arrays begin, all without gaps."""
+WIDTH, START, STOP, WEIGHTS, ERRORS, KEPT, FACTOR, KEEP, OF = range(OPERANDS, OPERANDS + 72, 8)
+"""Columns of the block, which of them are swept, where the four arrays begin, all without gaps; how many of how many are to be
+chosen and kept (of 0: `kept` says it)."""
 
 
-def sweep(weights: Tensor, errors: Tensor, kept: Tensor, factor: Tensor, start: int, stop: int) -> None:
+def sweep(
+    weights: Tensor, errors: Tensor, kept: Tensor, factor: Tensor, start: int, stop: int, choose: tuple[int, int] = (0, 0)
+) -> None:
     """See `compensate`. Raises ValueError for arrays with gaps, which it could not change in place."""
     arrays = weights, errors, kept, factor
     if not all(array.is_contiguous() for array in arrays):
         raise ValueError("the arrays of a sweep must be contiguous")
-    run(_kernel(), len(weights), weights.shape[1], start, stop, *(array.data_ptr() for array in arrays))
+    run(_kernel(), len(weights), weights.shape[1], start, stop, *(array.data_ptr() for array in arrays), *choose)
+
+
+@numba.njit(error_model="numpy")
+def _score(row, factor, width, c):
+    ratio = number(row + 4 * c) / number(factor + 4 * (c * width + c))
+    return ratio * ratio
+
+
+@numba.njit(error_model="numpy")
+def _choose(row, factor, kept, width, first, keep, of):
+    """Keep those that fewer than `keep` others beat; of equals the first wins."""
+    for c in range(first, first + of):
+        own, beaten = _score(row, factor, width, c), 0
+        for other in range(first, first + of):
+            its = _score(row, factor, width, other)
+            beaten += its > own or (its == own and other < c)
+        put_byte(kept + c, beaten < keep)
 
 
 @numba.njit(error_model="numpy")
@@ -27,7 +48,10 @@ def _row(job, r, _read, _size):
     width, start, stop = word(job + WIDTH), word(job + START), word(job + STOP)
     row, errors = word(job + WEIGHTS) + 4 * r * width, word(job + ERRORS) + 4 * r * width
     kept, factor = word(job + KEPT) + r * width, word(job + FACTOR)
+    of = word(job + OF)
     for c in range(start, stop):
+        if of and (c - start) % of == 0:
+            _choose(row, factor, kept, width, c, word(job + KEEP), of)
         if byte(kept + c):
             put(errors + 4 * c, np.float32(0))
             continue

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fewer.core import NM, Budget, Count, Density, Selection, Unstructured, register, select
+from fewer.core.scores import checked
 from fewer.core.select import budget_of
 from fewer.kernels.cpu.compensate import compensate
 from fewer.weights.pruner import Pruned, Pruner
@@ -53,13 +54,19 @@ class SparseGPT(Pruner):
             stop = min(start + size, width)
             block, kept = weight[:, start:stop].contiguous(), mask[:, start:stop].contiguous()
             errors = torch.zeros_like(block)
-            for a in range(start, stop, step or size):
-                b = min(a + (step or size), stop)
-                if step is not None:
-                    kept[:, a - start : b - start] = self._choose(
-                        block[:, a - start : b - start], seen.columns(a, b), budget, width
-                    )
-                compensate(block, errors, kept, factor[start:stop, start:stop], a - start, b - start)
+            part = factor[start:stop, start:stop]
+            if isinstance(self.pattern, NM) and step and type(self).score is SparseGPT.score:
+                # the sweep itself chooses by this score: one call for all groups of a block
+                checked(block, f"the scores of {seen.name}")
+                compensate(block, errors, kept, part, 0, stop - start, (self.pattern.n, self.pattern.m))
+            else:
+                for a in range(start, stop, step or size):
+                    b = min(a + (step or size), stop)
+                    if step is not None:
+                        kept[:, a - start : b - start] = self._choose(
+                            block[:, a - start : b - start], seen.columns(a, b), budget, width
+                        )
+                    compensate(block, errors, kept, part, a - start, b - start)
             weight[:, start:stop], mask[:, start:stop] = block, kept
             weight[:, stop:].addmm_(errors, factor[start:stop, stop:], alpha=-1)
         return Pruned(weight, Selection(mask, str(self.pattern)))
