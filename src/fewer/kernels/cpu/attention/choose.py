@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numba import cfunc, njit
 
-from fewer.kernels.cpu.attention.decode_lanes import LEAST, at_least, ordered, ordered_one, peak, put_long, store_ints
+from fewer.kernels.cpu.attention.decode_lanes import LEAST, at_least, ordered, ordered_one, peak, store_ints
 from fewer.kernels.cpu.attention.tiles import larger, power, subtract
 from fewer.kernels.cpu.column_lanes import gather_kept, numbered
 from fewer.kernels.cpu.lanes import add, fill, fma, load, number, ones, place, put, store, total, word, zeros
-from fewer.kernels.cpu.short_lanes import put_int
+from fewer.kernels.cpu.short_lanes import put_int, put_long
 from fewer.kernels.cpu.team import KERNEL, OPERANDS, share
 
 LOGITS, SCORES, OUT, OUT_STEP, WRONG, WIDTH, KEYS, CANDIDATES, COUNT, HEADS, TOGETHER = range(OPERANDS, OPERANDS + 88, 8)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import cfunc, njit
 
-from fewer.kernels.cpu.attention.decode_lanes import peak, prefetch_far, put_long
+from fewer.kernels.cpu.attention.decode_lanes import peak, prefetch_far
 from fewer.kernels.cpu.attention.decode_tiles import (
     MOST,
     ROWS,
@@ -47,13 +47,14 @@ from fewer.kernels.cpu.lanes import (
     word,
     zeros,
 )
+from fewer.kernels.cpu.short_lanes import put_long
 from fewer.kernels.cpu.team import KERNEL, OPERANDS, share
 
 TILE = 64
 """Keys in a step: what it has for each group of heads lies in the first cache, the keys and values after them in the second."""
 ASKED = 4096
 """Bytes of a row that are asked for, at most: rows of a few hundred bytes and more come slowly without, even in order."""
-SHORTEST = 512
+SHORTEST = 128
 """Keys in a part, at least; of several KV heads together in proportion fewer."""
 
 (

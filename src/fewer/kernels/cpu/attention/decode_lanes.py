@@ -27,35 +27,6 @@ def _store(builder: Any, value: Any, address: Any) -> None:
     builder.store(value, builder.inttoptr(address, value.type.as_pointer()), align=1)
 
 
-def _shuffled(builder: Any, a: Any, b: Any, at: Any) -> Any:
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT, len(at)), at))
-
-
-@intrinsic
-def put_totals(_context, address, a, b, c, d, e, f, g, h):
-    """The sum of the lanes of each of eight, side by side to `address`: half of the work of eight sums by themselves."""
-
-    def generate(context, builder, _s, arguments):
-        address, *rows = arguments
-        # Each round adds neighbours of two rows into one row, until all eight share the lanes of one.
-        while len(rows) > 1:
-            width = rows[0].type.count
-            even, odd = list(range(0, 2 * width, 2)), list(range(1, 2 * width, 2))
-            if width > 8:
-                low, high = list(range(8)), list(range(8, 16))
-                halves = [builder.fadd(_shuffled(builder, r, r, low), _shuffled(builder, r, r, high)) for r in rows]
-                rows = halves
-                continue
-            rows = [
-                builder.fadd(_shuffled(builder, x, y, even), _shuffled(builder, x, y, odd))
-                for x, y in zip(rows[::2], rows[1::2], strict=True)
-            ]
-        _store(builder, rows[0], address)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, *[floats] * 8), generate
-
-
 @intrinsic
 def peak(_context, a):
     """The largest lane."""
@@ -115,17 +86,6 @@ def store_ints(_context, address, value):
         return context.get_dummy_value()
 
     return types.void(types.int64, ints), generate
-
-
-@intrinsic
-def put_long(_context, address, value):
-    """One 64-bit integer to `address`."""
-
-    def generate(context, builder, _s, arguments):
-        _store(builder, arguments[1], arguments[0])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
 
 
 @intrinsic
