@@ -70,7 +70,7 @@ class ByteTokenizer:
 def _llama():
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    sizes = {"vocab_size": 256, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes = {"vocab_size": 256, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     return LlamaForCausalLM(LlamaConfig(**sizes, max_position_embeddings=512)).eval()
 
 

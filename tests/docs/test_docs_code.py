@@ -42,6 +42,7 @@ def test_the_quick_start_of_the_readme_and_of_the_site_are_both_there():
         "README",
         "index",
         "concepts",
+        "decoding",
         "pruning",
         "comparisons",
         "data",
