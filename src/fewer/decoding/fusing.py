@@ -14,6 +14,7 @@ from fewer.decoding.plan import Attend, Plan
 from fewer.decoding.shape import shape_of
 from fewer.errors import ModelError
 from fewer.kernels.dispatch import cpu_path
+from fewer.weights.accelerate.linear import version
 
 log = logging.getLogger("fewer.decoding")
 
@@ -179,7 +180,7 @@ class _Part(NamedTuple):
 
     def unchanged(self) -> bool:
         return self.parent.get(self.name) is self.module and all(
-            _version(tensor) == version and tensor.data_ptr() == address for tensor, version, address in self.parameters
+            version(tensor) == writes and tensor.data_ptr() == address for tensor, writes, address in self.parameters
         )
 
 
@@ -189,14 +190,9 @@ def _parts(base: Any) -> list[_Part]:
             module._modules,
             name,
             child,
-            tuple((p, _version(p), p.data_ptr()) for p in child._parameters.values() if p is not None),
+            tuple((p, version(p), p.data_ptr()) for p in child._parameters.values() if p is not None),
         )
         for module in base.modules()
         for name, child in module._modules.items()
         if child is not None
     ]
-
-
-def _version(tensor: Tensor) -> int:
-    """Counts what was written into it in place; torch does not count that for tensors of inference mode."""
-    return -1 if tensor.is_inference() else tensor._version

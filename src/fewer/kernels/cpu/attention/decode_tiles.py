@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 from numba import extending, types
 
-from fewer.kernels.cpu.attention.tiles import loop
+from fewer.kernels.cpu.attention.tiles import broadcast, call, loop, read, write
 from fewer.kernels.cpu.lanes import WIDTH
 
 intrinsic: Any = extending.intrinsic
@@ -33,34 +33,12 @@ def _at(builder: Any, base: Any, step: Any, number: Any) -> Any:
     return builder.add(base, builder.mul(step, number))
 
 
-def _read(builder: Any, address: Any, kind: Any) -> Any:
-    return builder.load(builder.inttoptr(address, kind.as_pointer()), align=1)
-
-
-def _write(builder: Any, value: Any, address: Any) -> None:
-    builder.store(value, builder.inttoptr(address, value.type.as_pointer()), align=1)
-
-
 def _stored(builder: Any, address: Any, half: bool) -> Any:
     """Sixteen float32, or as many bfloat16, whose upper halves they are."""
     if not half:
-        return _read(builder, address, _FLOATS)
-    wide = builder.zext(_read(builder, address, _HALVES), _INTS)
+        return read(builder, address, _FLOATS)
+    wide = builder.zext(read(builder, address, _HALVES), _INTS)
     return builder.bitcast(builder.shl(wide, ir.Constant(_INTS, [16] * WIDTH)), _FLOATS)
-
-
-def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    name = "llvm.fma.v16f32"
-    function = builder.module.globals.get(name)
-    if function is None:
-        function = ir.Function(builder.module, ir.FunctionType(_FLOATS, [_FLOATS] * 3), name)
-    return builder.call(function, [a, b, c])
-
-
-def _spread(builder: Any, scalar: Any) -> Any:
-    nothing = ir.Constant(_FLOATS, ir.Undefined)
-    first = builder.insert_element(nothing, scalar, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(first, nothing, ir.Constant(_INTS, [0] * WIDTH))
 
 
 def _shuffled(builder: Any, a: Any, b: Any, at: list[int]) -> Any:
@@ -89,21 +67,21 @@ def products(heads: int, half: bool) -> Any:
     def run(_context, q, q_step, numbers, k, k_step, chunks, out, out_step):
         def generate(context, builder, _s, arguments):
             q, q_step, numbers, k, k_step, chunks, out, out_step = arguments
-            rows = [_at(builder, k, k_step, _read(builder, builder.add(numbers, _long(8 * r)), _LONG)) for r in range(ROWS)]
+            rows = [_at(builder, k, k_step, read(builder, builder.add(numbers, _long(8 * r)), _LONG)) for r in range(ROWS)]
             queries = [_at(builder, q, q_step, _long(h)) for h in range(heads)]
 
             def body(i: Any, sums: list[Any]) -> list[Any]:
                 at, of_query = builder.mul(i, _long(32 if half else 64)), builder.mul(i, _long(64))
                 keys = [_stored(builder, builder.add(row, at), half) for row in rows]
                 for h in range(heads):
-                    x = _read(builder, builder.add(queries[h], of_query), _FLOATS)
+                    x = read(builder, builder.add(queries[h], of_query), _FLOATS)
                     for r in range(ROWS):
-                        sums[h * ROWS + r] = _fma(builder, keys[r], x, sums[h * ROWS + r])
+                        sums[h * ROWS + r] = call(builder, "llvm.fma.v16f32", keys[r], x, sums[h * ROWS + r])
                 return sums
 
             sums = loop(builder, chunks, [ir.Constant(_FLOATS, [0.0] * WIDTH)] * (heads * ROWS), body)
             for h in range(heads):
-                _write(builder, _totals(builder, sums[h * ROWS : (h + 1) * ROWS]), _at(builder, out, out_step, _long(h)))
+                write(builder, _totals(builder, sums[h * ROWS : (h + 1) * ROWS]), _at(builder, out, out_step, _long(h)))
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 8), generate
@@ -128,26 +106,26 @@ def sums(heads: int, chunks: int, half: bool) -> Any:
             def body(i: Any, found: list[Any]) -> list[Any]:
                 for n in range(together):
                     number = builder.add(builder.mul(i, _long(together)), _long(n))
-                    row = _at(builder, v, v_step, _read(builder, _at(builder, numbers, _long(8), number), _LONG))
+                    row = _at(builder, v, v_step, read(builder, _at(builder, numbers, _long(8), number), _LONG))
                     values = [_stored(builder, builder.add(row, _long(c * size)), half) for c in range(chunks)]
                     for h in range(heads):
                         there = _at(builder, _at(builder, weights, step, _long(h)), _long(4), number)
-                        weight = _spread(builder, _read(builder, there, _FLOAT))
+                        weight = broadcast(builder, read(builder, there, _FLOAT))
                         for c in range(chunks):
                             place = n * each + h * chunks + c
-                            found[place] = _fma(builder, values[c], weight, found[place])
+                            found[place] = call(builder, "llvm.fma.v16f32", values[c], weight, found[place])
                 return found
 
             none = [ir.Constant(_FLOATS, [0.0] * WIDTH)] * (each * together)
             found = loop(builder, builder.sdiv(count, _long(together)), none, body)
             for h in range(heads):
-                shrink = _spread(builder, _read(builder, builder.add(shrinks, _long(4 * h)), _FLOAT))
+                shrink = broadcast(builder, read(builder, builder.add(shrinks, _long(4 * h)), _FLOAT))
                 for c in range(chunks):
                     place = builder.add(_at(builder, out, out_step, _long(h)), _long(64 * c))
                     sum_ = found[h * chunks + c]
                     if together == 2:
                         sum_ = builder.fadd(sum_, found[each + h * chunks + c])
-                    _write(builder, _fma(builder, _read(builder, place, _FLOATS), shrink, sum_), place)
+                    write(builder, call(builder, "llvm.fma.v16f32", read(builder, place, _FLOATS), shrink, sum_), place)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 9), generate

@@ -46,15 +46,15 @@ def _offset(builder: Any, address: Any, by: Any) -> Any:
     return builder.add(address, by if isinstance(by, ir.Value) else _long(by))
 
 
-def _read(builder: Any, address: Any, kind: Any, align: int = 4) -> Any:
+def read(builder: Any, address: Any, kind: Any, align: int = 4) -> Any:
     return builder.load(builder.inttoptr(address, kind.as_pointer()), align=align)
 
 
-def _write(builder: Any, value: Any, address: Any) -> None:
+def write(builder: Any, value: Any, address: Any) -> None:
     builder.store(value, builder.inttoptr(address, value.type.as_pointer()), align=4)
 
 
-def _call(builder: Any, name: str, *arguments: Any) -> Any:
+def call(builder: Any, name: str, *arguments: Any) -> Any:
     kind = arguments[0].type
     function = builder.module.globals.get(name)
     if function is None:
@@ -62,7 +62,7 @@ def _call(builder: Any, name: str, *arguments: Any) -> Any:
     return builder.call(function, arguments)
 
 
-def _broadcast(builder: Any, scalar: Any) -> Any:
+def broadcast(builder: Any, scalar: Any) -> Any:
     nothing = ir.Constant(_FLOATS, ir.Undefined)
     first = builder.insert_element(nothing, scalar, ir.Constant(_INT, 0))
     return builder.shuffle_vector(first, nothing, ir.Constant(_INTS, [0] * WIDTH))
@@ -96,9 +96,9 @@ def _tile(builder: Any, count: Any, rows: int, groups: int, scalar: Any, vector:
     def body(i: Any, sums: list[Any]) -> list[Any]:
         vectors = [vector(i, g) for g in range(groups)]
         for r in range(rows):
-            one = _broadcast(builder, scalar(i, r))
+            one = broadcast(builder, scalar(i, r))
             for g in range(groups):
-                sums[r * groups + g] = _call(builder, "llvm.fma.v16f32", one, vectors[g], sums[r * groups + g])
+                sums[r * groups + g] = call(builder, "llvm.fma.v16f32", one, vectors[g], sums[r * groups + g])
         return sums
 
     return loop(builder, count, [_all(0.0)] * (rows * groups), body)
@@ -106,7 +106,7 @@ def _tile(builder: Any, count: Any, rows: int, groups: int, scalar: Any, vector:
 
 def _row(builder: Any, base: Any, step: Any, indices: Any, place: Any) -> Any:
     """Address of the row that entry `place` of the 32-bit `indices` names."""
-    at = _read(builder, _offset(builder, indices, builder.mul(place, _long(4))), _INT)
+    at = read(builder, _offset(builder, indices, builder.mul(place, _long(4))), _INT)
     return builder.add(base, builder.mul(builder.zext(at, _LONG), step))
 
 
@@ -123,14 +123,12 @@ def products(rows: int, groups: int) -> Any:
                 dim,
                 rows,
                 groups,
-                lambda i, r: _read(builder, builder.add(starts[r], builder.mul(i, _long(4))), _FLOAT),
-                lambda i, g: _read(
-                    builder, _offset(builder, builder.add(queries, builder.mul(i, _long(ROW))), 64 * g), _FLOATS
-                ),
+                lambda i, r: read(builder, builder.add(starts[r], builder.mul(i, _long(4))), _FLOAT),
+                lambda i, g: read(builder, _offset(builder, builder.add(queries, builder.mul(i, _long(ROW))), 64 * g), _FLOATS),
             )
             for r in range(rows):
                 for g in range(groups):
-                    _write(builder, found[r * groups + g], _offset(builder, out, ROW * r + 64 * g))
+                    write(builder, found[r * groups + g], _offset(builder, out, ROW * r + 64 * g))
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 6), generate
@@ -152,10 +150,10 @@ def sums(rows: int, groups: int) -> Any:
             def vector(i: Any, g: int) -> Any:
                 if i not in starts:
                     starts[i] = _row(builder, values, step, indices, i)
-                return _read(builder, _offset(builder, starts[i], 64 * g), _FLOATS)
+                return read(builder, _offset(builder, starts[i], 64 * g), _FLOATS)
 
             def scalar(i: Any, r: int) -> Any:
-                return _read(builder, _offset(builder, builder.add(weights, builder.mul(i, _long(ROW))), 4 * r), _FLOAT)
+                return read(builder, _offset(builder, builder.add(weights, builder.mul(i, _long(ROW))), 4 * r), _FLOAT)
 
             found = _tile(builder, count, rows, groups, scalar, vector)
             for r in range(rows):
@@ -163,7 +161,7 @@ def sums(rows: int, groups: int) -> Any:
                 for g in range(groups):
                     # sums of one chunk are added as a whole: carried over all keys they would lose digits
                     there = _offset(builder, at, 64 * g)
-                    _write(builder, builder.fadd(found[r * groups + g], _read(builder, there, _FLOATS)), there)
+                    write(builder, builder.fadd(found[r * groups + g], read(builder, there, _FLOATS)), there)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 7), generate
@@ -178,7 +176,7 @@ def polynomial(_context, x):
     def generate(_c, builder, _s, arguments):
         found = _all(_POWERS[-1])
         for coefficient in reversed(_POWERS[:-1]):
-            found = _call(builder, "llvm.fma.v16f32", found, arguments[0], _all(coefficient))
+            found = call(builder, "llvm.fma.v16f32", found, arguments[0], _all(coefficient))
         return found
 
     return floats(floats), generate
@@ -187,7 +185,7 @@ def polynomial(_context, x):
 @intrinsic
 def nearest(_context, x):
     """The nearest whole number."""
-    return floats(floats), lambda _c, builder, _s, arguments: _call(builder, "llvm.rint.v16f32", arguments[0])
+    return floats(floats), lambda _c, builder, _s, arguments: call(builder, "llvm.rint.v16f32", arguments[0])
 
 
 @intrinsic
