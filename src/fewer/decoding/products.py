@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fewer.activations.linear import SparseLinear
 from fewer.errors import ModelError
-from fewer.kernels.forms import DenseForm, Packed
+from fewer.kernels.forms import DenseForm
 from fewer.weights.accelerate import FastLinear
 
 PADDING = 32
@@ -41,19 +41,22 @@ def products(names: Sequence[str], layers: Sequence[nn.Module]) -> list[Product]
         elif isinstance(layer, FastLinear):
             key, product, at = _of_form(layer)
         elif type(layer) is nn.Linear:
-            packed = DenseForm.pack(layer.weight.detach())
-            key, product, at = layer, Product(packed.work, packed.height, {}), 0
+            key, product, at = _of_weights(layer, layer.weight)
         else:
             raise ModelError(f"{name} is {type(layer).__name__}, whose product no kernel is known for.")
         made.setdefault(key, product).places[number] = at
     return list(made.values())
 
 
+def _of_weights(layer: nn.Linear, weight: Tensor) -> tuple[Any, Product, int]:
+    packed = DenseForm.pack(weight.detach())
+    return layer, Product(packed.work, packed.height, {}), 0
+
+
 def _of_form(layer: FastLinear) -> tuple[Any, Product, int]:
     stack = layer.stack
     if stack.smallest > 1:
-        packed: Packed = DenseForm.pack(layer.dense().detach())
-        return layer, Product(packed.work, packed.height, {}), 0
+        return _of_weights(layer, layer.dense())
     return stack, Product(stack.packed.work, stack.packed.height, {}), sum(stack.heights[: layer.place])
 
 
