@@ -1,7 +1,7 @@
 """One token through a decoder as a list of kernels, which run in one call.
 
-Between the products of a layer transformers takes some forty steps in Python and torch; on a small model they cost nearly as much
-as its products. Here they are a few kernels, and nothing but a spin of a thread lies between one and the next.
+Between the products of a layer transformers takes some forty steps in Python and torch; on a small model they cost nearly
+as much as its products. Here they are a few kernels, and nothing but a spin of a thread lies between one and the next.
 """
 
 from collections.abc import Callable, Sequence
